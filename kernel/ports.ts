@@ -11,6 +11,13 @@ export interface Clock {
   nowMs(): number
 }
 
+/** Randomness, a port likewise. */
+export interface IdSource {
+  uuid(): string
+  /** A positive random 63-bit integer. */
+  snapshotId(): bigint
+}
+
 export interface Logger {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
