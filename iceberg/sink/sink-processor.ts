@@ -3,7 +3,7 @@
  * positions in the table, one commit of files and positions, fences, unknown outcomes.
  */
 import type { RecordBlock } from '../../kernel/record-block.ts'
-import type { TableIdentifier } from '../catalog.ts'
+import type { LoadedTable, TableIdentifier } from '../catalog.ts'
 import type { DataFile } from '../spec/data-file.ts'
 
 /** Kept per log partition in the property `potok.log.position.<partition>`, as JSON in snake case. */
@@ -17,11 +17,13 @@ export type LogPosition = {
   readonly eventTimeUsMax: number | null
 }
 
-/** What a sink begins or rebases from: the first table's state. */
+/** What a sink begins or rebases from: the first table's state. Positions cover every assigned partition. */
 export type SinkState = {
   readonly snapshotId: bigint | null
   readonly properties: Readonly<Record<string, string>>
   readonly positions: ReadonlyMap<number, LogPosition>
+  /** All tables of the processor as loaded, in its order: location, spec and sort order for new files. */
+  readonly tables: readonly LoadedTable[]
 }
 
 export type SinkFill = {
@@ -29,6 +31,8 @@ export type SinkFill = {
   readonly bytes: number
   /** received_at of the oldest record collected, epoch µs; null where nothing is. */
   readonly oldestReceivedAtUs: number | null
+  /** True ends the batch for a reason of the processor's own (too many distinct days). */
+  readonly full?: boolean
 }
 
 /** What `stage` has written, per table in the order of `tables`; files not yet committed. */
