@@ -1,0 +1,190 @@
+/**
+ * Parquet files of all potok's tables, by DuckDB's COPY (docs/adr/0002): a batch goes into a temporary
+ * table, then each day of it becomes one sorted file, one after another, so memory is bounded by the batch.
+ * Sorting, encoding and compression run on DuckDB's threads; only filling the table uses the caller's.
+ *
+ * Columns are OPTIONAL in the file even where the table requires them (COPY can't do otherwise); Iceberg
+ * readers take optionality from the table's schema. Every required column is checked to hold no null.
+ */
+import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
+import type { DuckDBConnection } from '@duckdb/node-api'
+import type { ColumnBatch, TableDefinition } from '../../kernel/columns.ts'
+import { PotokError } from '../../kernel/errors.ts'
+import type { ObjectStore, ParquetWriter, WrittenFile } from '../../kernel/ports.ts'
+import { dayOfUs, startOfDayUs } from '../../kernel/time.ts'
+import { appendBatch } from './append-batch.ts'
+import { fieldIdsOption, sqlTypes } from './column-types.ts'
+import { createConnectionPool } from './connection-pool.ts'
+import { columnStatistics, columnsWithNan, type RawStatistics } from './file-statistics.ts'
+import { type DuckDb, duckDbError, sqlName, sqlText } from './instance.ts'
+
+export type DuckDbParquetWriterOptions = {
+  readonly store: ObjectStore
+  readonly duckdb: DuckDb
+  /** zstd, 1 (fastest) to 22. */
+  readonly compressionLevel?: number
+  /** Writes under way at a time; further ones wait. Each holds its batch. */
+  readonly concurrency?: number
+}
+
+const compressionLevelDefault = 3
+const concurrencyDefault = 2
+/** DuckDB's least. */
+const rowGroupRowsMin = 2048
+const tableName = 'batch'
+
+export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): ParquetWriter {
+  const { store, duckdb } = options
+  const level = options.compressionLevel ?? compressionLevelDefault
+  const pool = createConnectionPool(duckdb, options.concurrency ?? concurrencyDefault)
+
+  return {
+    async write(definition, batch, locationOf) {
+      assertNoMissing(definition, batch)
+      if (batch.rowCount === 0) return []
+      const days = daysOf(definition, batch)
+      return pool.use(async (connection) => {
+        try {
+          await fillTable(connection, definition, batch)
+          const written: WrittenFile[] = []
+          for (const day of days) {
+            const where = day === null || days.length === 1 ? '' : dayCondition(definition, day)
+            written.push(await writeFile(connection, definition, where, day, locationOf(day)))
+          }
+          return written
+        } finally {
+          await connection.run(`DROP TABLE IF EXISTS temp.${tableName}`)
+        }
+      })
+    },
+    async close() {
+      await pool.close()
+    },
+  }
+
+  async function writeFile(
+    connection: DuckDBConnection,
+    definition: TableDefinition,
+    where: string,
+    partitionDay: number | null,
+    location: string,
+  ): Promise<WrittenFile> {
+    const path = await store.stagingPath(location)
+    try {
+      const { recordCount, raw } = await copyTo(connection, definition, where, path)
+      const nanCounts = await countNan(connection, columnsWithNan(definition.columns, raw), where)
+      const columns = columnStatistics(definition.columns, raw, nanCounts)
+      const { sizeBytes } = await store.adopt(path, location)
+      return { location, partitionDay, recordCount, fileSizeBytes: sizeBytes, columns }
+    } catch (error) {
+      await rm(path, { force: true })
+      throw error
+    }
+  }
+
+  async function copyTo(
+    connection: DuckDBConnection,
+    definition: TableDefinition,
+    where: string,
+    path: string,
+  ): Promise<{ recordCount: number; raw: Map<string, RawStatistics> }> {
+    const columns = definition.columns.map(({ name }) => sqlName(name)).join(', ')
+    const order = definition.sortBy.map((name) => `${sqlName(name)} ASC NULLS LAST`).join(', ')
+    const sql = `COPY (SELECT ${columns} FROM temp.${tableName} ${where}
+      ${order === '' ? '' : `ORDER BY ${order}`}) TO ${sqlText(path)} (
+        FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL ${level},
+        ROW_GROUP_SIZE ${Math.max(definition.rowGroupRows, rowGroupRowsMin)},
+        FIELD_IDS ${fieldIdsOption(definition.columns)}, RETURN_STATS)`
+    try {
+      const reader = await connection.runAndReadAll(sql)
+      const [row] = reader.getRowObjectsJson() as unknown as CopyAnswer[]
+      assert(row !== undefined, 'COPY with RETURN_STATS answers one row a file')
+      return { recordCount: Number(row.count), raw: rawStatistics(row) }
+    } catch (error) {
+      throw duckDbError(error, `write ${definition.name} as Parquet`)
+    }
+  }
+}
+
+type CopyAnswer = {
+  readonly count: string
+  readonly column_statistics: readonly {
+    readonly key: string
+    readonly value: readonly { readonly key: string; readonly value: string }[]
+  }[]
+}
+
+function rawStatistics(row: CopyAnswer): Map<string, RawStatistics> {
+  return new Map(
+    row.column_statistics.map(({ key, value }) => [
+      key,
+      new Map(value.map((pair) => [pair.key, pair.value])),
+    ]),
+  )
+}
+
+async function fillTable(
+  connection: DuckDBConnection,
+  definition: TableDefinition,
+  batch: ColumnBatch,
+): Promise<void> {
+  const columns = definition.columns
+    .map(({ name, type }) => `${sqlName(name)} ${sqlTypes[type]}`)
+    .join(', ')
+  try {
+    await connection.run(`CREATE OR REPLACE TEMP TABLE ${tableName} (${columns})`)
+    await appendBatch(connection, tableName, definition, batch)
+  } catch (error) {
+    throw duckDbError(error, `take in rows of ${definition.name}`)
+  }
+}
+
+/** A second look only where DuckDB has seen a NaN: it says that there is one, not how many. */
+async function countNan(
+  connection: DuckDBConnection,
+  names: readonly string[],
+  where: string,
+): Promise<Map<string, number>> {
+  if (names.length === 0) return new Map()
+  const counts = names.map((name) => `count(*) FILTER (isnan(${sqlName(name)}))`).join(', ')
+  const reader = await connection.runAndReadAll(`SELECT ${counts} FROM temp.${tableName} ${where}`)
+  const row = reader.getRowsJson()[0] ?? []
+  return new Map(names.map((name, index) => [name, Number(row[index])]))
+}
+
+/** Days of the batch, oldest first; [null] for a table without partitions. */
+function daysOf(definition: TableDefinition, batch: ColumnBatch): (number | null)[] {
+  if (definition.partitionByDayOf === null) return [null]
+  const column = batch.columns[definition.partitionByDayOf]
+  assert(column?.type === 'timestamptz', 'a day partition is made from a timestamptz')
+  const days = new Set<number>()
+  let previous = Number.NaN
+  for (let i = 0; i < batch.rowCount; i++) {
+    const day = dayOfUs(column.values[i] as number)
+    if (day !== previous) days.add(day)
+    previous = day
+  }
+  return [...days].sort((a, b) => a - b)
+}
+
+function dayCondition(definition: TableDefinition, day: number): string {
+  const name = sqlName(definition.partitionByDayOf as string)
+  return `WHERE ${name} >= make_timestamptz(${startOfDayUs(day)})
+    AND ${name} < make_timestamptz(${startOfDayUs(day + 1)})`
+}
+
+function assertNoMissing(definition: TableDefinition, batch: ColumnBatch): void {
+  for (const { name, required } of definition.columns) {
+    const column = batch.columns[name]
+    if (!required || column === undefined) continue
+    const at =
+      column.type === 'string' ? column.values.indexOf(null) : (column.nulls?.indexOf(1) ?? -1)
+    if (at !== -1 && at < batch.rowCount) {
+      throw new PotokError(
+        'InvalidInput',
+        `${definition.name}.${name} is required, row ${at} lacks it`,
+      )
+    }
+  }
+}
