@@ -15,30 +15,20 @@ export const sqlTypes: Readonly<Record<ColumnType, string>> = {
   'map<int,long>': 'MAP(INTEGER, BIGINT)',
 }
 
+const typeIds: Readonly<Record<Exclude<ColumnType, 'map<int,long>'>, duckdb.Type>> = {
+  boolean: duckdb.Type.BOOLEAN,
+  int: duckdb.Type.INTEGER,
+  long: duckdb.Type.BIGINT,
+  double: duckdb.Type.DOUBLE,
+  string: duckdb.Type.VARCHAR,
+  timestamptz: duckdb.Type.TIMESTAMP_TZ,
+  date: duckdb.Type.DATE,
+  uuid: duckdb.Type.UUID,
+}
+
 export function logicalType(type: ColumnType): duckdb.LogicalType {
-  switch (type) {
-    case 'boolean':
-      return duckdb.create_logical_type(duckdb.Type.BOOLEAN)
-    case 'int':
-      return duckdb.create_logical_type(duckdb.Type.INTEGER)
-    case 'long':
-      return duckdb.create_logical_type(duckdb.Type.BIGINT)
-    case 'double':
-      return duckdb.create_logical_type(duckdb.Type.DOUBLE)
-    case 'string':
-      return duckdb.create_logical_type(duckdb.Type.VARCHAR)
-    case 'timestamptz':
-      return duckdb.create_logical_type(duckdb.Type.TIMESTAMP_TZ)
-    case 'date':
-      return duckdb.create_logical_type(duckdb.Type.DATE)
-    case 'uuid':
-      return duckdb.create_logical_type(duckdb.Type.UUID)
-    case 'map<int,long>':
-      return duckdb.create_map_type(
-        duckdb.create_logical_type(duckdb.Type.INTEGER),
-        duckdb.create_logical_type(duckdb.Type.BIGINT),
-      )
-  }
+  if (type !== 'map<int,long>') return duckdb.create_logical_type(typeIds[type])
+  return duckdb.create_map_type(logicalType('int'), logicalType('long'))
 }
 
 /** The option FIELD_IDS of COPY: Iceberg readers find columns by these numbers alone. */

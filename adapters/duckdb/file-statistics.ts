@@ -74,7 +74,7 @@ function count(stats: RawStatistics, key: string, path: string): number {
   return value
 }
 
-export function bound(
+function bound(
   type: ColumnType,
   text: string | undefined,
   side: 'lower' | 'upper',
@@ -99,6 +99,8 @@ export function bound(
       return new Uint8Array(Buffer.from(text.replaceAll('-', ''), 'hex'))
     case 'map<int,long>':
       return null
+    default:
+      throw new TypeError(`no such type: ${String(type satisfies never)}`)
   }
 }
 
@@ -110,7 +112,7 @@ function doubleBound(value: number, side: 'lower' | 'upper'): number | null {
 }
 
 /** `2025-04-05 10:15:30.123456+00`; null for years before 1 and after 9999. */
-export function microsOfText(text: string): number | null {
+function microsOfText(text: string): number | null {
   const match = /^(\d{4}-\d\d-\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\+00$/.exec(text)
   if (match === null) return null
   const ms = Date.parse(`${match[1]}T${match[2]}:${match[3]}:${match[4]}Z`)
