@@ -1,0 +1,198 @@
+/**
+ * RootObject in a folder: generation n is the file `root-<n>`, made by link(2) from a synced temporary file,
+ * which fails where somebody else's n is there already.
+ *
+ * Invariants
+ * - The highest generation is the root. It never falls while a process looks on; if it does, somebody put an
+ *   old copy back: DataCorrupt.
+ * - Of the older generations the last `generationsKept` stay, so a name can be free again only when the root
+ *   is that much further on. A swap that finds itself so far behind says "unknown", never "won": whoever was
+ *   paused between looking and linking can't fork history.
+ * - A file opens with a line that carries its generation, length and SHA-256. A torn one is DataCorrupt: no
+ *   silent fall back to the generation before, which would lose acknowledged commits.
+ *
+ * It needs a file system with atomic link(2) and fsync of folders: a local one, not NFS with soft mounts.
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import { link, readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { PotokError } from '../../kernel/errors.ts'
+import type { RootObject } from '../../kernel/ports.ts'
+import { makeFolderDurably, syncFolder, unlinkIfThere, writeSynced } from './durable-files.ts'
+import { errorCode, fileSystemError } from './file-system-error.ts'
+
+const generationsKept = 16
+const readAttemptsMax = 20
+const namePattern = /^root-(\d{1,15})$/
+const temporaryPattern = /^\.root-tmp-(\d{1,15})-/
+
+export function createLocalRootObject(options: { directory: string }): RootObject {
+  const { directory } = options
+  let generationSeen = 0
+  /** A folder fsync failed after a link: nobody may be told "it is in" before one succeeds. */
+  let folderUnsynced = false
+
+  function nameOf(generation: number): string {
+    return join(directory, `root-${generation}`)
+  }
+
+  /** The highest generation, 0 where there is none. */
+  async function newestGeneration(): Promise<{ newest: number; names: string[] }> {
+    let names: string[]
+    try {
+      names = await readdir(directory)
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw fileSystemError(error, 'list', directory)
+      names = []
+    }
+    let newest = 0
+    for (const name of names) {
+      const match = namePattern.exec(name)
+      if (match !== null) newest = Math.max(newest, Number(match[1]))
+    }
+    if (newest < generationSeen) {
+      throw new PotokError(
+        'DataCorrupt',
+        newest === 0
+          ? `the catalog's root object in ${directory} has gone (generation ${generationSeen} was there)`
+          : `the catalog's root object in ${directory} went back from generation ${generationSeen} to ${newest}: an old copy was put back`,
+        { context: { directory, generationSeen, newest } },
+      )
+    }
+    generationSeen = newest
+    return { newest, names }
+  }
+
+  async function syncFolderIfDue(): Promise<void> {
+    if (!folderUnsynced) return
+    await syncFolder(directory)
+    folderUnsynced = false
+  }
+
+  /** Older generations and what crashes left. Best effort: another process may do the same. */
+  async function removeOld(newest: number, names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      // A temporary file for a generation that far back can't win any more.
+      const match = namePattern.exec(name) ?? temporaryPattern.exec(name)
+      const isOld = match !== null && Number(match[1]) <= newest - generationsKept
+      if (isOld) await unlinkIfThere(join(directory, name)).catch(() => undefined)
+    }
+  }
+
+  return {
+    async read() {
+      try {
+        await syncFolderIfDue()
+        for (let attempt = 0; attempt < readAttemptsMax; attempt++) {
+          const { newest } = await newestGeneration()
+          if (newest === 0) return null
+          try {
+            const bytes = decodeRootFile(await readFile(nameOf(newest)), newest, nameOf(newest))
+            return { bytes, version: String(newest) }
+          } catch (error) {
+            // Swapped on and cleaned away between looking and opening.
+            if (errorCode(error) !== 'ENOENT') throw error
+          }
+        }
+      } catch (error) {
+        throw fileSystemError(error, 'read the catalog root in', directory)
+      }
+      throw new PotokError(
+        'Unavailable',
+        `the catalog root in ${directory} changes too fast to read`,
+      )
+    },
+
+    async version() {
+      const { newest } = await newestGeneration()
+      return newest === 0 ? null : String(newest)
+    },
+
+    async swap(expected, bytes) {
+      const next = generationOf(expected) + 1
+      const temporary = join(directory, `.root-tmp-${next}-${randomUUID()}`)
+      try {
+        await makeFolderDurably(directory)
+        if ((await newestGeneration()).newest >= next) return { won: false }
+        await writeSynced(temporary, encodeRootFile(bytes, next))
+      } catch (error) {
+        await unlinkIfThere(temporary).catch(() => undefined)
+        // Nothing was published: definite, though not a lost race.
+        throw fileSystemError(error, 'write the catalog root in', directory)
+      }
+      try {
+        // CRASH POINT 1: a temporary file is left; nobody reads it.
+        await link(temporary, nameOf(next))
+      } catch (error) {
+        await unlinkIfThere(temporary).catch(() => undefined)
+        if (errorCode(error) === 'EEXIST') return { won: false }
+        throw unknown(error, directory)
+      }
+      try {
+        folderUnsynced = true
+        // CRASH POINT 2: the swap is visible, perhaps not durable; nobody was told that it is in.
+        await syncFolderIfDue()
+        await unlinkIfThere(temporary)
+        const { newest, names } = await newestGeneration()
+        if (newest >= next + generationsKept) {
+          await unlinkIfThere(nameOf(next))
+          throw new Error(`the root is at generation ${newest} already, this swap was for ${next}`)
+        }
+        // CRASH POINT 3: durable and visible, the caller hasn't heard: it finds its id in the history.
+        await removeOld(newest, names)
+      } catch (error) {
+        throw unknown(error, directory)
+      }
+      return { won: true, version: String(next) }
+    },
+  }
+}
+
+function generationOf(version: string | null): number {
+  if (version === null) return 0
+  const generation = Number(version)
+  if (!Number.isSafeInteger(generation) || generation < 1) {
+    throw new PotokError('InvalidInput', `not a version of a root object: ${version}`)
+  }
+  return generation
+}
+
+function unknown(cause: unknown, directory: string): PotokError {
+  return new PotokError(
+    'CommitStateUnknown',
+    `the swap of the catalog root in ${directory} may or may not be in`,
+    { context: { directory }, cause },
+  )
+}
+
+function encodeRootFile(bytes: Uint8Array, generation: number): Uint8Array {
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  const head = `potok-root 1 generation=${generation} bytes=${bytes.length} sha256=${sha256}\n`
+  return Buffer.concat([Buffer.from(head), bytes])
+}
+
+function decodeRootFile(file: Buffer, generation: number, path: string): Uint8Array {
+  const lineEnd = file.indexOf(0x0a)
+  const head = lineEnd === -1 ? '' : file.toString('latin1', 0, lineEnd)
+  const match = /^potok-root (\d+) generation=(\d+) bytes=(\d+) sha256=([0-9a-f]{64})$/.exec(head)
+  if (match !== null && match[1] !== '1') {
+    throw new PotokError(
+      'Unsupported',
+      `${path} was written by a newer potok (root format ${match[1]}); this one reads format 1`,
+    )
+  }
+  const bytes = file.subarray(lineEnd + 1)
+  const isWhole =
+    match !== null &&
+    Number(match[2]) === generation &&
+    Number(match[3]) === bytes.length &&
+    createHash('sha256').update(bytes).digest('hex') === match[4]
+  if (!isWhole) {
+    throw new PotokError(
+      'DataCorrupt',
+      `the catalog's root object ${path} is torn or was changed by hand`,
+      { context: { path, sizeBytes: file.length } },
+    )
+  }
+  return bytes
+}
