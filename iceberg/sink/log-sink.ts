@@ -1,0 +1,412 @@
+/**
+ * A sink: one loop that moves records of the log into tables, exactly once (DESIGN §4). The writer and the
+ * rollup stream are processors plugged into it.
+ *
+ *   step 1  read positions from the table, check them against table history and log, seek
+ *   step 2  collect blocks until rows, bytes or age say so
+ *   step 3  write data files, commit them with the new positions (commit-batch.ts), tell the log, go on
+ *
+ * Invariants: positions come from the table only; no batch is begun before the last one's fate is known;
+ * what is collected is bounded by the commit limits plus one poll; after `stop` nothing is written,
+ * deleted or acknowledged.
+ *
+ * Deliberately no collecting while a commit runs: rows collected against a state that the commit then
+ * changes (another writer, a raised sealed_until) would have to be thrown away again.
+ */
+import assert from 'node:assert'
+import { setTimeout as delay, setImmediate as yieldToEventLoop } from 'node:timers/promises'
+import { describeError, isPotokError, PotokError } from '../../kernel/errors.ts'
+import type {
+  Clock,
+  EventLog,
+  IdSource,
+  Logger,
+  LogReader,
+  ObjectStore,
+  Service,
+  ServiceHealth,
+} from '../../kernel/ports.ts'
+import type { RecordBlock } from '../../kernel/record-block.ts'
+import type { Catalog } from '../catalog.ts'
+import {
+  backoffMs,
+  type Batch,
+  type CommitEvent,
+  type CommitIo,
+  commitBatch,
+  type CrashHook,
+  type ManifestCache,
+} from './commit-batch.ts'
+import { readPositions } from './positions.ts'
+import { checkGap, readState, startPositions, tableName } from './read-state.ts'
+import { SinkHalt } from './sink-halt.ts'
+import type { LogPosition, SinkFill, SinkProcessor, SinkState } from './sink-processor.ts'
+import { createSinkStatus, type SinkStatus } from './sink-status.ts'
+
+export type LogSinkConfig = {
+  /** Name of the sink for the log: retention and lag displays. */
+  readonly group: string
+  readonly commitRowsMax: number
+  readonly commitBytesMax: number
+  /** A commit is begun at the latest this long after its oldest record was received. */
+  readonly commitAgeMsMax: number
+  readonly pollBytes: number
+  readonly pollWaitMs: number
+  /** Pause after a small poll, so that records gather instead of coming one by one. */
+  readonly pollPauseMs: number
+  /** Health is red after so many failures in a row … */
+  readonly failuresMax: number
+  /** … or when what was collected isn't committed after this long. */
+  readonly overdueMs: number
+}
+
+export const defaultLogSinkConfig: Omit<LogSinkConfig, 'group'> = {
+  commitRowsMax: 500_000,
+  commitBytesMax: 128 * 1024 * 1024,
+  commitAgeMsMax: 4_000,
+  pollBytes: 4 * 1024 * 1024,
+  pollWaitMs: 250,
+  pollPauseMs: 20,
+  failuresMax: 5,
+  overdueMs: 60_000,
+}
+
+export type LogSinkPorts = {
+  readonly log: EventLog
+  readonly catalog: Catalog
+  readonly store: ObjectStore
+  readonly manifests: ManifestCache
+  readonly clock: Clock
+  readonly ids: IdSource
+  readonly logger: Logger
+  readonly processor: SinkProcessor
+  /** For simulation: time that passes from a seed. 0 ms means: let others run. */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>
+  /** For tests: killed (never resolves) or paused at a crash point. */
+  readonly onCrashPoint?: CrashHook
+}
+
+export type LogSink = Service & { status(): SinkStatus }
+
+/** A commit may take this long before the promise of age needs an earlier beginning. */
+const commitMsExpected = 1_000
+/** Longest stretch of decoding before other work of the process gets its turn. */
+const sliceMs = 8
+const lagRefreshMs = 1_000
+
+export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): LogSink {
+  const { log, catalog, clock, ids, logger, processor, config } = ports
+  assert(processor.tables.length > 0, 'a sink writes at least one table')
+  /** Raised by stop: no new batch. */
+  const stopping = new AbortController()
+  /** Raised at the deadline: nothing more at all. */
+  const ending = new AbortController()
+  const status = createSinkStatus(clock, config)
+  const sleepPort = ports.sleep ?? realSleep
+  const sleep = async (ms: number): Promise<void> => {
+    await sleepPort(ms, ending.signal)
+    throwIfEnded()
+  }
+  const onCrashPoint: CrashHook = ports.onCrashPoint ?? (() => {})
+  let running: Promise<void> | null = null
+  let reader: LogReader | null = null
+  let isReaderSuspect = false
+
+  function throwIfEnded(): void {
+    if (ending.signal.aborted) throw new PotokError('ShuttingDown', 'the sink was told to stop')
+  }
+
+  async function run(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      try {
+        await follow(await begin())
+      } catch (error) {
+        if (ending.signal.aborted) break
+        if (isReaderSuspect) await closeReader()
+        if (error instanceof SinkHalt) {
+          status.halted(error)
+          logger.error({ group: config.group, ...error.context }, error.message)
+          break
+        }
+        reportFailure(error)
+        await sleepPort(backoffMs(ids, status.failuresInRow()), stopping.signal)
+      }
+    }
+    await closeReader()
+  }
+
+  /** Step 1. */
+  async function begin(): Promise<{ state: SinkState; assignment: readonly number[] }> {
+    const stored = await readState({ catalog, clock, sleep }, processor.tables)
+    isReaderSuspect = true
+    reader ??= await log.openReader({ group: config.group })
+    const assignment = [...reader.assignment()]
+    const positions = startPositions(stored, await log.identity(), await log.ranges(), assignment)
+    for (const logPartition of assignment) {
+      const { nextOffset } = positions.get(logPartition) as LogPosition
+      if (stored.positions.size === 0 && nextOffset > 0) {
+        logger.warn(
+          { group: config.group, logPartition, nextOffset },
+          'an empty table begins where the log begins: records before that are gone',
+        )
+      }
+      await reader.seek(logPartition, nextOffset)
+    }
+    isReaderSuspect = false
+    const state = { ...stored, positions }
+    processor.begin(state)
+    status.begun(positions, assignment)
+    return { state, assignment }
+  }
+
+  /** Steps 2 and 3, over and over; returns where step 1 is due again. */
+  async function follow(begun: { state: SinkState; assignment: readonly number[] }): Promise<void> {
+    let { state } = begun
+    for (;;) {
+      const ends = await collect(state, begun.assignment)
+      if (ends === null) return
+      const batch = await stage(state, begun.assignment, ends)
+      const outcome = await commitBatch(commitIo(), batch, state)
+      if (outcome.kind === 'superseded') {
+        status.superseded()
+        logger.info({ group: config.group }, 'positions moved or rebase refused: reading again')
+        return
+      }
+      processor.committed()
+      status.committed(batch)
+      await acknowledge(batch)
+      if (stopping.signal.aborted) return
+      const next = outcome.state
+      const isOurs = begun.assignment.every(
+        (p) => next.positions.get(p)?.nextOffset === batch.ends.get(p)?.nextOffset,
+      )
+      // Rows collected from here on are filtered by the state of `begin`: it must still hold.
+      if (!isOurs || !processor.canRebase(next)) return
+      state = next
+    }
+  }
+
+  /** Step 2. Next offset per log partition; null where there is nothing to commit before step 1. */
+  async function collect(
+    state: SinkState,
+    assignment: readonly number[],
+  ): Promise<ReadonlyMap<number, number> | null> {
+    assert(reader !== null)
+    const ends = new Map(
+      assignment.map((p) => [p, (state.positions.get(p) as LogPosition).nextOffset]),
+    )
+    let fill: SinkFill = { rows: 0, bytes: 0, oldestReceivedAtUs: null }
+    let firstMs: number | null = null
+    while (!stopping.signal.aborted) {
+      if (!isSameAssignment(reader.assignment(), assignment)) return null
+      const waitMs = firstMs === null ? config.pollWaitMs : Math.min(config.pollWaitMs, 100)
+      const blocks = await poll(reader, waitMs)
+      let polledBytes = 0
+      let sliceStartMs = clock.nowMs()
+      for (const block of blocks) {
+        await checkContinues(state, block, ends)
+        polledBytes += block.values.byteLength
+        fill = processor.add(block)
+        ends.set(block.logPartition, block.nextOffset)
+        firstMs ??= clock.nowMs()
+        if (clock.nowMs() - sliceStartMs >= sliceMs) {
+          await sleep(0)
+          sliceStartMs = clock.nowMs()
+        }
+      }
+      const nowMs = clock.nowMs()
+      // A clock set back must not keep a batch from ever being due.
+      if (firstMs !== null && firstMs > nowMs) firstMs = nowMs
+      const isCaughtUp = polledBytes < config.pollBytes / 2
+      status.collected(fill.rows, firstMs)
+      await refreshLag(nowMs)
+      if (firstMs !== null && isDue(fill, firstMs, nowMs, isCaughtUp)) return ends
+      if (firstMs === null && blocks.length === 0) status.succeeded()
+      if (isCaughtUp && blocks.length > 0) await sleepPort(config.pollPauseMs, stopping.signal)
+    }
+    return firstMs === null ? null : ends
+  }
+
+  /**
+   * Rows and bytes at once. Age: since we have it, or, where the log is read to its end, since it was
+   * received. In catch-up everything is old; committing for that reason would make tiny commits.
+   */
+  function isDue(fill: SinkFill, firstMs: number, nowMs: number, isCaughtUp: boolean): boolean {
+    if (fill.full === true) return true
+    if (fill.rows >= config.commitRowsMax || fill.bytes >= config.commitBytesMax) return true
+    const slowMs = Math.max(0, status.lastCommitMs() - commitMsExpected)
+    const ageMs = Math.max(config.commitAgeMsMax / 4, config.commitAgeMsMax - slowMs)
+    if (nowMs - firstMs >= ageMs) return true
+    const receivedMs = fill.oldestReceivedAtUs === null ? nowMs : fill.oldestReceivedAtUs / 1_000
+    return isCaughtUp && nowMs - receivedMs >= ageMs
+  }
+
+  async function poll(from: LogReader, maxWaitMs: number): Promise<RecordBlock[]> {
+    try {
+      return await from.poll({ maxWaitMs, maxBytes: config.pollBytes, signal: stopping.signal })
+    } catch (error) {
+      if (stopping.signal.aborted) return []
+      isReaderSuspect = true
+      throw error
+    }
+  }
+
+  /** Offsets rise without repetition; a gap is legitimate only if retention didn't make it. */
+  async function checkContinues(
+    state: SinkState,
+    block: RecordBlock,
+    ends: ReadonlyMap<number, number>,
+  ): Promise<void> {
+    const { logPartition, baseOffset, nextOffset } = block
+    const wantedOffset = ends.get(logPartition)
+    if (wantedOffset === undefined || baseOffset < wantedOffset || nextOffset <= baseOffset) {
+      throw new PotokError('DataCorrupt', 'the log handed out offsets that were not asked for', {
+        context: { logPartition, baseOffset, nextOffset, wantedOffset },
+      })
+    }
+    if (baseOffset > wantedOffset) await checkGap(log, state, logPartition, wantedOffset)
+  }
+
+  async function stage(
+    state: SinkState,
+    assignment: readonly number[],
+    ends: ReadonlyMap<number, number>,
+  ): Promise<Batch> {
+    // CRASH POINT 1: collected, nothing written. Read again at the next start.
+    await onCrashPoint(1)
+    status.committing()
+    const eventTimes = processor.eventTimeUsMax()
+    const stored = readPositions(state.properties)
+    const starts = new Map<number, LogPosition>()
+    const newPositions = new Map<number, LogPosition>()
+    for (const [logPartition, start] of state.positions) {
+      // Positions of other writers are theirs; those never stored are stored with the first commit.
+      if (stored.has(logPartition) && !assignment.includes(logPartition)) continue
+      starts.set(logPartition, start)
+      const nextOffset = ends.get(logPartition) ?? start.nextOffset
+      assert(nextOffset >= start.nextOffset, 'a position never goes back')
+      const seen = eventTimes.get(logPartition) ?? null
+      newPositions.set(logPartition, {
+        ...start,
+        nextOffset,
+        eventTimeUsMax: maxOrNull(start.eventTimeUsMax, seen),
+      })
+    }
+    throwIfEnded()
+    const staged = await processor.stage()
+    // CRASH POINT 2: data files written, nothing refers to them. They are orphans.
+    await onCrashPoint(2)
+    return { commitId: ids.uuid(), staged, stored, starts, ends: newPositions }
+  }
+
+  function commitIo(): CommitIo {
+    const { store, manifests } = ports
+    return {
+      catalog,
+      store,
+      manifests,
+      clock,
+      ids,
+      logger,
+      sleep,
+      onCrashPoint,
+      signal: ending.signal,
+      canRebase: (current) => processor.canRebase(current),
+      report: (event: CommitEvent, error?: unknown) => {
+        status.event(event)
+        const fields = { group: config.group, error: error && describeError(error) }
+        if (event === 'conflict') logger.info(fields, 'commit conflict: looking')
+        else if (event === 'unknown') logger.warn(fields, 'outcome of a commit unknown: looking')
+        else if (event === 'unknown_resolved') logger.info(fields, 'the commit is in')
+        else reportFailure(error)
+      },
+    }
+  }
+
+  async function acknowledge(batch: Batch): Promise<void> {
+    throwIfEnded()
+    try {
+      await reader?.acknowledge(new Map([...batch.ends].map(([p, end]) => [p, end.nextOffset])))
+    } catch (error) {
+      // Displays and retention only: the next acknowledgement covers this one.
+      logger.warn(
+        { group: config.group, error: describeError(error) },
+        'the log took no acknowledgement',
+      )
+    }
+  }
+
+  async function refreshLag(nowMs: number): Promise<void> {
+    if (!status.isLagStale(nowMs, lagRefreshMs)) return
+    status.lag(await log.ranges(), nowMs)
+  }
+
+  function reportFailure(error: unknown): void {
+    status.failed(error)
+    const kind = isPotokError(error) ? error.kind : 'unexpected'
+    logger.error(
+      { group: config.group, kind, error: describeError(error) },
+      'the sink failed; it tries again',
+    )
+  }
+
+  async function closeReader(): Promise<void> {
+    const open = reader
+    reader = null
+    try {
+      await open?.close()
+    } catch (error) {
+      logger.warn(
+        { group: config.group, error: describeError(error) },
+        'closing the log reader failed',
+      )
+    }
+  }
+
+  return {
+    async start() {
+      assert(running === null, 'a sink is started once')
+      running = run()
+    },
+
+    async stop(deadlineMs) {
+      stopping.abort()
+      if (running === null) return
+      const timer = new AbortController()
+      const deadline = sleepPort(Math.max(0, deadlineMs), timer.signal)
+      await Promise.race([running, deadline])
+      timer.abort()
+      ending.abort()
+      status.stopped()
+    },
+
+    health(): ServiceHealth {
+      return status.health(processor.tables.map((identifier) => tableName({ identifier })))
+    },
+
+    status: () => status.snapshot(),
+  }
+}
+
+function isSameAssignment(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((logPartition) => b.includes(logPartition))
+}
+
+function maxOrNull(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b
+  return Math.max(a, b)
+}
+
+/** Resolves at the end of the time or as soon as the signal is raised, whichever is first. */
+async function realSleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  if (ms === 0) {
+    await yieldToEventLoop()
+    return
+  }
+  try {
+    await delay(ms, undefined, { signal })
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
+}
