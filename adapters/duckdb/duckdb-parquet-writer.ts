@@ -16,7 +16,12 @@ import { dayOfUs, startOfDayUs } from '../../kernel/time.ts'
 import { appendBatch } from './append-batch.ts'
 import { fieldIdsOption, sqlTypes } from './column-types.ts'
 import { createConnectionPool } from './connection-pool.ts'
-import { columnStatistics, columnsWithNan, type RawStatistics } from './file-statistics.ts'
+import {
+  columnStatistics,
+  columnsWithNan,
+  type CopyAnswer,
+  readCopyAnswer,
+} from './file-statistics.ts'
 import { type DuckDb, duckDbError, sqlName, sqlText } from './instance.ts'
 
 export type DuckDbParquetWriterOptions = {
@@ -72,9 +77,13 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
   ): Promise<WrittenFile> {
     const path = await store.stagingPath(location)
     try {
-      const { recordCount, raw } = await copyTo(connection, definition, where, path)
-      const nanCounts = await countNan(connection, columnsWithNan(definition.columns, raw), where)
-      const columns = columnStatistics(definition.columns, raw, nanCounts)
+      const { recordCount, statistics } = await copyTo(connection, definition, where, path)
+      const nanCounts = await countNan(
+        connection,
+        columnsWithNan(definition.columns, statistics),
+        where,
+      )
+      const columns = columnStatistics(definition.columns, statistics, nanCounts)
       const { sizeBytes } = await store.adopt(path, location)
       return { location, partitionDay, recordCount, fileSizeBytes: sizeBytes, columns }
     } catch (error) {
@@ -88,7 +97,7 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
     definition: TableDefinition,
     where: string,
     path: string,
-  ): Promise<{ recordCount: number; raw: Map<string, RawStatistics> }> {
+  ): Promise<CopyAnswer> {
     const columns = definition.columns.map(({ name }) => sqlName(name)).join(', ')
     const order = definition.sortBy.map((name) => `${sqlName(name)} ASC NULLS LAST`).join(', ')
     const sql = `COPY (SELECT ${columns} FROM temp.${tableName} ${where}
@@ -97,31 +106,14 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
         ROW_GROUP_SIZE ${Math.max(definition.rowGroupRows, rowGroupRowsMin)},
         FIELD_IDS ${fieldIdsOption(definition.columns)}, RETURN_STATS)`
     try {
-      const reader = await connection.runAndReadAll(sql)
-      const [row] = reader.getRowObjectsJson() as unknown as CopyAnswer[]
-      assert(row !== undefined, 'COPY with RETURN_STATS answers one row a file')
-      return { recordCount: Number(row.count), raw: rawStatistics(row) }
+      const result = await connection.run(sql)
+      const answer = await result.fetchChunk()
+      assert(answer?.rowCount === 1, 'COPY with RETURN_STATS answers one row a file')
+      return readCopyAnswer(answer.chunk)
     } catch (error) {
       throw duckDbError(error, `write ${definition.name} as Parquet`)
     }
   }
-}
-
-type CopyAnswer = {
-  readonly count: string
-  readonly column_statistics: readonly {
-    readonly key: string
-    readonly value: readonly { readonly key: string; readonly value: string }[]
-  }[]
-}
-
-function rawStatistics(row: CopyAnswer): Map<string, RawStatistics> {
-  return new Map(
-    row.column_statistics.map(({ key, value }) => [
-      key,
-      new Map(value.map((pair) => [pair.key, pair.value])),
-    ]),
-  )
 }
 
 async function fillTable(

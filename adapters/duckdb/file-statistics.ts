@@ -3,13 +3,62 @@
  * Bounds are exact or absent, never too narrow: DuckDB leaves them out for texts longer than 256 bytes, and
  * here they are left out inside maps (as other Iceberg writers do) and where a text isn't understood.
  */
+import duckdb from '@duckdb/node-bindings'
 import type { BoundValue, ColumnDefinition, ColumnStats, ColumnType } from '../../kernel/columns.ts'
 import { PotokError } from '../../kernel/errors.ts'
 import { parseDay } from '../../kernel/time.ts'
 import { sqlName } from './instance.ts'
+import { readStrings } from './read-batch.ts'
 
 /** Statistics of one Parquet column, as DuckDB names them. */
-export type RawStatistics = ReadonlyMap<string, string>
+type RawStatistics = ReadonlyMap<string, string>
+
+/** COPY's answer for one file: rows, and statistics by quoted column path. */
+export type CopyAnswer = {
+  readonly recordCount: number
+  readonly statistics: ReadonlyMap<string, RawStatistics>
+}
+
+/**
+ * Reads the answer of COPY with RETURN_STATS for one file: `filename, count, file_size_bytes,
+ * footer_size_bytes, column_statistics MAP(VARCHAR, MAP(VARCHAR, VARCHAR)), partition_keys`. Not through the
+ * package's own conversion, which drops a byte order mark that a bound begins with.
+ */
+export function readCopyAnswer(chunk: duckdb.DataChunk): CopyAnswer {
+  const counts = duckdb.vector_get_data(duckdb.data_chunk_get_vector(chunk, 1), 8)
+  const recordCount = Number(new BigUint64Array(counts.buffer, counts.byteOffset, 1)[0])
+  const columns = mapEntries(duckdb.data_chunk_get_vector(chunk, 4))
+  const paths = texts(columns.keys, columns.count)
+  const pairs = mapEntries(columns.values)
+  const keys = texts(pairs.keys, pairs.count)
+  const values = texts(pairs.values, pairs.count)
+  const lists = duckdb.vector_get_data(columns.values, columns.count * 16)
+  const ranges = new BigUint64Array(lists.buffer, lists.byteOffset, columns.count * 2)
+  const statistics = new Map<string, RawStatistics>()
+  for (const [i, path] of paths.entries()) {
+    const start = Number(ranges[i * 2])
+    const end = start + Number(ranges[i * 2 + 1])
+    const ofColumn = new Map<string, string>()
+    for (let k = start; k < end; k++) ofColumn.set(keys[k] ?? '', values[k] ?? '')
+    statistics.set(path ?? '', ofColumn)
+  }
+  return { recordCount, statistics }
+}
+
+function mapEntries(vector: duckdb.Vector) {
+  const entries = duckdb.list_vector_get_child(vector)
+  return {
+    count: duckdb.list_vector_get_size(vector),
+    keys: duckdb.struct_vector_get_child(entries, 0),
+    values: duckdb.struct_vector_get_child(entries, 1),
+  }
+}
+
+function texts(vector: duckdb.Vector, count: number): (string | null)[] {
+  const result: (string | null)[] = Array.from({ length: count })
+  readStrings(vector, result, 0, count)
+  return result
+}
 
 export function columnStatistics(
   columns: readonly ColumnDefinition[],

@@ -156,38 +156,43 @@ function isValid(validity: Uint8Array, row: number): boolean {
 function createStringBuilder(rowCount: number): Builder {
   const values: (string | null)[] = Array.from({ length: rowCount })
   return {
-    take(vector, at, count) {
-      const data = duckdb.vector_get_data(vector, count * stringBytes)
-      const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-      const words = new Uint32Array(data.buffer, data.byteOffset, count * 4)
-      const validity = validityOf(vector, count)
-      /** Row whose inline text `last` is: sorted columns repeat themselves. */
-      let lastRow = -1
-      let last = ''
-      for (let row = 0; row < count; row++) {
-        if (validity !== null && !isValid(validity, row)) {
-          values[at + row] = null
-          continue
-        }
-        const length = words[row * 4] as number
-        if (length > inlineBytesMax) {
-          const text = duckdb.get_data_from_pointer(
-            data.buffer as ArrayBuffer,
-            data.byteOffset + row * stringBytes + 8,
-            length,
-          )
-          values[at + row] = Buffer.from(text.buffer, text.byteOffset, length).toString('utf8')
-          continue
-        }
-        if (lastRow === -1 || !sameSlot(words, row, lastRow)) {
-          const start = row * stringBytes + 4
-          last = bytes.toString('utf8', start, start + length)
-          lastRow = row
-        }
-        values[at + row] = last
-      }
-    },
+    take: (vector, at, count) => readStrings(vector, values, at, count),
     column: () => ({ type: 'string', values }),
+  }
+}
+
+/** Copies `count` texts of the vector to `values[at]` and on. Byte order marks stay (TextDecoder drops them). */
+export function readStrings(
+  vector: duckdb.Vector,
+  values: (string | null)[],
+  at: number,
+  count: number,
+): void {
+  const data = vectorData(vector, count * stringBytes)
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+  const words = new Uint32Array(data.buffer, data.byteOffset, count * 4)
+  const validity = validityOf(vector, count)
+  /** Row whose inline text `last` is: sorted columns repeat themselves. */
+  let lastRow = -1
+  let last = ''
+  for (let row = 0; row < count; row++) {
+    if (validity !== null && !isValid(validity, row)) {
+      values[at + row] = null
+      continue
+    }
+    const length = words[row * 4] as number
+    if (length > inlineBytesMax) {
+      const pointer = data.byteOffset + row * stringBytes + 8
+      const text = duckdb.get_data_from_pointer(data.buffer as ArrayBuffer, pointer, length)
+      values[at + row] = Buffer.from(text.buffer, text.byteOffset, length).toString('utf8')
+      continue
+    }
+    if (lastRow === -1 || !sameSlot(words, row, lastRow)) {
+      const start = row * stringBytes + 4
+      last = bytes.toString('utf8', start, start + length)
+      lastRow = row
+    }
+    values[at + row] = last
   }
 }
 
