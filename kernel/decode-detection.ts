@@ -1,0 +1,195 @@
+/**
+ * The decoder of detections: the scanner for the common form, the plain way for everything else. Both give
+ * the same answer for every input (decode-detection.test.ts); only the speed differs.
+ *
+ * What counts as a detection is written down in decode-detection-plain.ts; time stamps in rfc3339.ts.
+ * Strings of `kvfv_id` are shared through a small cache of fixed size: cameras are few, detections many.
+ */
+import {
+  defaultDetectionRules,
+  type Detection,
+  type DetectionDecoder,
+  type DetectionRules,
+  type Rejection,
+} from './detection.ts'
+import { decodeDetectionPlainly } from './decode-detection-plain.ts'
+import { createScannedDetection, scanDetection, type ScannedDetection } from './scan-detection.ts'
+
+export type ScanningDetectionDecoder = DetectionDecoder & {
+  /** Where the scanner found the fields, if it decoded the last item; null if the plain way did. */
+  readonly scanned: ScannedDetection | null
+}
+
+export type DecoderOptions = {
+  /** False leaves `plateNumber` and `attributes` null: enough to check an item and to route it. */
+  readonly texts?: boolean
+}
+
+export function createDetectionDecoder(
+  rules: DetectionRules = defaultDetectionRules,
+  options: DecoderOptions = {},
+): ScanningDetectionDecoder {
+  const withTexts = options.texts !== false
+  const speedMilliMax = Math.floor(rules.speedKmhMax * 1_000)
+  const scan = createScannedDetection()
+  const kvfvIds = createKvfvIdCache()
+  const detection: Detection = {
+    kvfvId: '',
+    eventTimeUs: 0,
+    speedMilli: 0,
+    plateNumber: null,
+    attributes: null,
+    cameraEventId: null,
+  }
+  const rejection: Rejection = { reason: 'invalid_json', detail: '', kvfvId: null }
+  let scanned: ScannedDetection | null = null
+  let viewed: Uint8Array | null = null
+  let buffer: Buffer = Buffer.alloc(0)
+
+  function decodeScanned(bytes: Uint8Array, receivedAtUs: number): boolean {
+    if (
+      scan.eventTimeUs > receivedAtUs + rules.clockAheadUsMax ||
+      scan.eventTimeUs < rules.eventTimeUsMin
+    ) {
+      return false
+    }
+    if (viewed !== bytes) {
+      buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      viewed = bytes
+    }
+    detection.plateNumber = null
+    detection.cameraEventId = null
+    if (scan.plateStart >= 0) {
+      if (scan.plateEscaped) {
+        const plate = unescape(buffer, scan.plateStart, scan.plateEnd)
+        if (plate === null) return false
+        if (withTexts) detection.plateNumber = plate
+      } else if (withTexts) {
+        detection.plateNumber = shortText(buffer, scan.plateStart, scan.plateEnd)
+      }
+    }
+    if (scan.eventIdStart >= 0) {
+      detection.cameraEventId = scan.eventIdEscaped
+        ? unescape(buffer, scan.eventIdStart, scan.eventIdEnd)
+        : shortText(buffer, scan.eventIdStart, scan.eventIdEnd)
+      if (detection.cameraEventId === null) return false
+    }
+    detection.attributes = withTexts && scan.furtherCount > 0 ? furtherText(buffer, scan) : null
+    detection.kvfvId = kvfvIds(buffer, scan.kvfvStart, scan.kvfvEnd)
+    detection.eventTimeUs = scan.eventTimeUs
+    detection.speedMilli = scan.speedMilli
+    return true
+  }
+
+  return {
+    detection,
+    rejection,
+    get scanned() {
+      return scanned
+    },
+    decode(bytes, start, end, receivedAtUs) {
+      if (
+        scanDetection(bytes, start, end, speedMilliMax, scan) &&
+        decodeScanned(bytes, receivedAtUs)
+      ) {
+        scanned = scan
+        return true
+      }
+      scanned = null
+      const result = decodeDetectionPlainly(bytes.subarray(start, end), receivedAtUs, rules)
+      if (!result.ok) {
+        Object.assign(rejection, result.rejection)
+        return false
+      }
+      Object.assign(detection, result.detection)
+      if (!withTexts) {
+        detection.plateNumber = null
+        detection.attributes = null
+      }
+      return true
+    },
+  }
+}
+
+/** null where it holds half a surrogate pair. */
+function unescape(buffer: Buffer, start: number, end: number): string | null {
+  const text = JSON.parse(buffer.toString('utf8', start - 1, end + 1)) as string
+  return text.isWellFormed() ? text : null
+}
+
+/** Plates and ids are so short that crossing into native code costs more than the decoding. */
+function shortText(buffer: Buffer, start: number, end: number): string {
+  if (end - start > 40) return buffer.toString('utf8', start, end)
+  let text = ''
+  for (let i = start; i < end; ) {
+    const a = buffer[i++] as number
+    if (a < 0x80) text += String.fromCharCode(a)
+    else if (a < 0xe0)
+      text += String.fromCharCode(((a & 0x1f) << 6) | ((buffer[i++] as number) & 0x3f))
+    else return buffer.toString('utf8', start, end)
+  }
+  return text
+}
+
+const scratchBytes = 4_096
+const scratch = Buffer.allocUnsafeSlow(scratchBytes)
+
+/** The further members, joined without the white space that stood between them. */
+function furtherText(buffer: Buffer, scan: ScannedDetection): string {
+  const { further, furtherCount } = scan
+  const spanStart = further[0] as number
+  const spanEnd = further[furtherCount * 4 - 1] as number
+  if (spanEnd - spanStart + 2 > scratchBytes) return joinedText(buffer, scan)
+  let length = 0
+  scratch[length++] = 0x7b
+  for (let at = 0; at < furtherCount * 4; at += 4) {
+    if (at > 0) scratch[length++] = 0x2c
+    length = copy(buffer, further[at] as number, further[at + 1] as number, length)
+    scratch[length++] = 0x3a
+    length = copy(buffer, further[at + 2] as number, further[at + 3] as number, length)
+  }
+  scratch[length++] = 0x7d
+  return scan.ascii ? scratch.toString('latin1', 0, length) : scratch.toString('utf8', 0, length)
+}
+
+function copy(buffer: Buffer, start: number, end: number, to: number): number {
+  for (let i = start; i < end; i++) scratch[to++] = buffer[i] as number
+  return to
+}
+
+function joinedText(buffer: Buffer, scan: ScannedDetection): string {
+  const parts: string[] = []
+  for (let at = 0; at < scan.furtherCount * 4; at += 4) {
+    const [keyStart, keyEnd, valueStart, valueEnd] = scan.further.subarray(at, at + 4)
+    parts.push(
+      `${buffer.toString('utf8', keyStart, keyEnd)}:${buffer.toString('utf8', valueStart, valueEnd)}`,
+    )
+  }
+  return `{${parts.join(',')}}`
+}
+
+const cacheSlots = 16_384
+
+/** Direct-mapped: an id that meets another's slot takes it, so the cache never grows. */
+function createKvfvIdCache(): (buffer: Buffer, start: number, end: number) => string {
+  const texts: (string | undefined)[] = Array.from({ length: cacheSlots })
+  return (buffer, start, end) => {
+    let hash = 0
+    for (let i = start; i < end; i++) {
+      const c = buffer[i] as number
+      // Only ASCII ids are shared: their bytes compare with the text one to one.
+      if (c >= 0x80) return buffer.toString('utf8', start, end)
+      hash = (Math.imul(hash, 31) + c) | 0
+    }
+    const slot = (hash ^ (hash >>> 14)) & (cacheSlots - 1)
+    const cached = texts[slot]
+    if (cached !== undefined && cached.length === end - start) {
+      let i = 0
+      while (i < cached.length && cached.charCodeAt(i) === buffer[start + i]) i++
+      if (i === cached.length) return cached
+    }
+    const text = buffer.toString('latin1', start, end)
+    texts[slot] = text
+    return text
+  }
+}
