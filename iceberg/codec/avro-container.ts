@@ -125,7 +125,7 @@ async function decodeContainer(buffer: Buffer): Promise<AvroContainer> {
     if (!take(buffer, cursor, syncBytes).equals(sync)) throw new Error('a sync marker is wrong')
     let at = 0
     for (let i = 0; i < count; i++) {
-      const { value, offset } = type.decode(block, at) as { value: unknown; offset: number }
+      const { value, offset } = type.decode(block, at)
       if (offset < 0) throw new Error(`record ${i} of a block of ${count} ends too early`)
       records.push(value)
       at = offset

@@ -59,6 +59,7 @@ const snapshotIdFields = new Set([1, 503])
 const partitionField = 102
 
 /** A 64-bit integer as bigint. */
+// oxlint-disable-next-line no-underscore-dangle -- avsc's documented name
 export const bigLongType: Type = avro.types.LongType.__with({
   fromBuffer: (bytes: Buffer) => bytes.readBigInt64LE(),
   toBuffer: (value: bigint) => {

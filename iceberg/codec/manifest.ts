@@ -22,7 +22,8 @@ import {
   decimalPrecisionScale,
   manifestSchemaText,
 } from './manifest-avro.ts'
-import { manifestHeader } from './manifest-header.ts'
+import { stringifyJson } from './lossless-json.ts'
+import { encodePartitionFields, encodeSchema } from './schema-json.ts'
 import { decodeUnscaled } from './single-value.ts'
 
 const statuses = ['existing', 'added', 'deleted'] as const
@@ -71,7 +72,14 @@ export async function encodeManifest(options: {
   return encodeAvroContainer({
     schemaText,
     type: readerTypeOf(schemaText),
-    metadata: manifestHeader(schema, spec, options.content),
+    metadata: {
+      schema: stringifyJson(encodeSchema(schema)),
+      'schema-id': String(schema.schemaId),
+      'partition-spec': stringifyJson(encodePartitionFields(spec.fields)),
+      'partition-spec-id': String(spec.specId),
+      'format-version': '2',
+      content: options.content,
+    },
     records: options.entries.map((entry) => toWire(entry, partitionNames, types)),
   })
 }

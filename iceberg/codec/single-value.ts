@@ -93,18 +93,11 @@ export function decodeSingleValue(type: IcebergType, bytes: Uint8Array): SingleV
 
 /** Whether the value can be compared with values of the type. NaN can't. */
 export function isOfType(type: IcebergType, value: SingleValue): boolean {
-  switch (kindOf(type)) {
-    case null:
-      return false
-    case 'boolean':
-      return typeof value === 'boolean'
-    case 'string':
-      return typeof value === 'string'
-    case 'bytes':
-      return value instanceof Uint8Array
-    default:
-      return typeof value === 'bigint' || (typeof value === 'number' && !Number.isNaN(value))
-  }
+  const kind = kindOf(type)
+  if (kind === null) return false
+  if (kind === 'boolean' || kind === 'string') return typeof value === kind
+  if (kind === 'bytes') return value instanceof Uint8Array
+  return typeof value === 'bigint' || (typeof value === 'number' && !Number.isNaN(value))
 }
 
 /**

@@ -9,7 +9,7 @@ export async function loadManifests(
   cache: ManifestCache,
   manifests: readonly ManifestFile[],
 ): Promise<(readonly ManifestEntry[])[]> {
-  const results = new Array<readonly ManifestEntry[]>(manifests.length)
+  const results: (readonly ManifestEntry[])[] = []
   let next = 0
   const worker = async () => {
     while (next < manifests.length) {

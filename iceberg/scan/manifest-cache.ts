@@ -38,7 +38,7 @@ export function createManifestCache(
       drop(path)
     }
   }
-  const keep = <T>(path: string, value: T, sizeBytes: number) => {
+  const keep = (path: string, value: unknown, sizeBytes: number) => {
     drop(path)
     cached.set(path, { value: Promise.resolve(value), sizeBytes })
     usedBytes += sizeBytes

@@ -79,7 +79,7 @@ function fieldWithin(field: NestedField, id: number): NestedField | null {
   if (typeof type === 'string') return null
   switch (type.type) {
     case 'struct':
-      return fieldById(type as StructType, id)
+      return fieldById(type, id)
     case 'list':
       return fieldWithin(
         {

@@ -7,7 +7,8 @@ import { PotokError } from '../../kernel/errors.ts'
 import { withInheritance } from '../scan/live-files.ts'
 import { loadManifests } from '../scan/load-manifests.ts'
 import type { DataFile, ManifestEntry, ManifestFile } from '../spec/data-file.ts'
-import { type Staging, writeManifest } from './write-manifest.ts'
+import type { Staging } from './staging.ts'
+import { writeManifest } from './write-manifest.ts'
 
 export type RewrittenManifests = {
   readonly manifests: readonly ManifestFile[]

@@ -1,5 +1,5 @@
 /** The summary of a snapshot, with the keys and rules of the Java client (spec, "Optional Snapshot Summary Fields"). */
-import type { DataFile } from '../spec/data-file.ts'
+import type { DataFile, PartitionValue } from '../spec/data-file.ts'
 import type { Snapshot, SnapshotOperation } from '../spec/table-metadata.ts'
 
 type Tally = {
@@ -99,11 +99,16 @@ function tally(files: readonly DataFile[]): Tally {
   return result
 }
 
+function keyOf(value: PartitionValue): string {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
+}
+
 function countPartitions(lists: readonly (readonly DataFile[])[]): number {
   const keys = new Set<string>()
   for (const files of lists) {
     for (const file of files) {
-      keys.add(`${file.specId}:${file.partition.map((value) => `${typeof value} ${value}`).join()}`)
+      keys.add(`${file.specId}:${file.partition.map(keyOf).join()}`)
     }
   }
   return keys.size

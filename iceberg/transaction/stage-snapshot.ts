@@ -11,10 +11,9 @@
  */
 import assert from 'node:assert/strict'
 import { PotokError } from '../../kernel/errors.ts'
-import type { Clock, IdSource, ObjectStore } from '../../kernel/ports.ts'
+import type { IdSource } from '../../kernel/ports.ts'
 import type { LoadedTable, TableCommit } from '../catalog.ts'
 import { encodeManifestList, unknownCount } from '../codec/manifest-list.ts'
-import type { ManifestCache } from '../scan/manifest-cache.ts'
 import type { DataFile, ManifestEntry, ManifestFile } from '../spec/data-file.ts'
 import { mainBranch, mainSnapshotId, snapshotById } from '../spec/schema.ts'
 import type {
@@ -33,7 +32,10 @@ import {
   removeFiles,
 } from './rewrite-manifests.ts'
 import { snapshotSummary } from './snapshot-summary.ts'
-import { countEntries, type Staging, writeManifest } from './write-manifest.ts'
+import type { Staging, TransactionIo } from './staging.ts'
+import { countEntries, writeManifest } from './write-manifest.ts'
+
+export type { TransactionIo } from './staging.ts'
 
 export type SnapshotChange = {
   readonly operation: SnapshotOperation
@@ -52,13 +54,6 @@ export type StagedCommit = {
   readonly snapshotId: bigint
   /** Manifests and list: deletable only after a definite loss. */
   readonly written: readonly string[]
-}
-
-export type TransactionIo = {
-  readonly store: ObjectStore
-  readonly ids: IdSource
-  readonly clock: Clock
-  readonly manifests: ManifestCache
 }
 
 /** Entries in one new manifest: about 3 MiB on disk with ten columns; also bounds what is encoded at once. */

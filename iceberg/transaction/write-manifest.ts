@@ -3,20 +3,8 @@ import { encodeManifest } from '../codec/manifest.ts'
 import { compareSingleValues, encodeSingleValue, type SingleValue } from '../codec/single-value.ts'
 import type { FieldSummary, ManifestEntry, ManifestFile } from '../spec/data-file.ts'
 import { currentSchema, partitionSpecById, partitionTypes } from '../spec/schema.ts'
-import type { IcebergType, TableMetadata } from '../spec/table-metadata.ts'
-import type { TransactionIo } from './stage-snapshot.ts'
-
-/** A snapshot in the making: its files are named, written, and not yet referred to by any table. */
-export type Staging = {
-  readonly io: TransactionIo
-  readonly metadata: TableMetadata
-  readonly snapshotId: bigint
-  readonly sequenceNumber: number
-  /** A fresh location for the next manifest. */
-  nextManifestLocation(): string
-  /** Locations written so far. */
-  readonly written: string[]
-}
+import type { IcebergType } from '../spec/table-metadata.ts'
+import type { Staging } from './staging.ts'
 
 export async function writeManifest(
   staging: Staging,
