@@ -1,0 +1,148 @@
+/**
+ * Exactly once, proven from the tables alone: per epoch and log partition the rows of `events` and the rows
+ * and ranges of `rejected_events` cover every offset from the first to the stored position once.
+ */
+import type { LoadedTable } from '../../iceberg/catalog.ts'
+import { readPositions } from '../../iceberg/sink/positions.ts'
+import { summaryOffsetsKey } from '../../kernel/tables.ts'
+import { formatUs } from '../../kernel/time.ts'
+import { type CheckReport, createCheck } from './report.ts'
+import { fileList, type SqlRunner } from './sql.ts'
+
+export async function checkPositions(
+  sql: SqlRunner,
+  events: { table: LoadedTable; paths: readonly string[] },
+  rejected: { table: LoadedTable; paths: readonly string[] },
+): Promise<CheckReport> {
+  const check = createCheck(
+    'log-positions',
+    'every record of the log is in events or rejected_events once: no gap, no repetition',
+  )
+  const positions = readPositions(events.table.metadata.properties)
+  comparePositions(check, events.table, rejected.table)
+  const parts = [
+    events.paths.length === 0
+      ? ''
+      : `SELECT log_epoch, log_partition, log_offset, 1::BIGINT AS covered, 'events' AS held_in FROM ${fileList(events.paths)}`,
+    rejected.paths.length === 0
+      ? ''
+      : `SELECT log_epoch, log_partition, log_offset, record_count, 'rejected_events' FROM ${fileList(rejected.paths)}`,
+  ].filter((part) => part !== '')
+  const rows = parts.length === 0 ? [] : await coverage(sql, parts.join(' UNION ALL '))
+  const seen = new Set<number>()
+  for (const row of rows) {
+    const logPartition = Number(row['log_partition'])
+    check.count('partitions')
+    check.count('records', Number(row['covered']))
+    check.count('rows', Number(row['held']))
+    const where = `log partition ${logPartition} (epoch ${String(row['log_epoch'])})`
+    for (const [kind, count, example] of [
+      ['gap', Number(row['gaps']), row['gap_at']],
+      ['repetition', Number(row['repeats']), row['repeat_at']],
+    ] as const) {
+      if (count === 0) continue
+      check.find(`${where}: ${count} ${kind}(s), the first at offset ${String(example)}`, {
+        log_partition: logPartition,
+        first: String(example),
+        count,
+      })
+    }
+    const position = positions.get(logPartition)
+    if (position === undefined) {
+      check.find(`${where} has rows but the table has no position for it`, {
+        log_partition: logPartition,
+      })
+      continue
+    }
+    if (position.logEpoch !== Number(row['log_epoch'])) continue
+    seen.add(logPartition)
+    if (Number(row['first']) !== 0 && position.logEpoch === 0) {
+      check.find(`${where} begins at offset ${String(row['first'])} instead of 0`, {
+        log_partition: logPartition,
+      })
+    }
+    if (Number(row['next']) !== position.nextOffset) {
+      check.find(
+        `${where}: rows end before offset ${String(row['next'])}, the stored position is ${position.nextOffset}`,
+        { log_partition: logPartition },
+      )
+    }
+  }
+  for (const [logPartition, position] of positions) {
+    if (!seen.has(logPartition) && position.nextOffset > 0) {
+      check.find(
+        `log partition ${logPartition}: the stored position is ${position.nextOffset}, but no row is there`,
+        { log_partition: logPartition },
+      )
+    }
+  }
+  return check.report()
+}
+
+async function coverage(sql: SqlRunner, union: string): Promise<Record<string, unknown>[]> {
+  return await sql.rows(`
+    WITH held AS (${union}),
+    ordered AS (
+      SELECT *, lag(log_offset + covered) OVER (PARTITION BY log_epoch, log_partition ORDER BY log_offset, covered) AS expected
+      FROM held
+    )
+    SELECT log_epoch, log_partition, count(*) AS held, sum(covered)::BIGINT AS covered,
+      min(log_offset) AS first, max(log_offset + covered) AS next,
+      count(*) FILTER (log_offset > expected) AS gaps,
+      min(expected) FILTER (log_offset > expected) AS gap_at,
+      count(*) FILTER (log_offset < expected) AS repeats,
+      min(log_offset) FILTER (log_offset < expected) AS repeat_at
+    FROM ordered GROUP BY ALL ORDER BY ALL`)
+}
+
+/** Both tables carry the same positions, and the newest snapshot that names offsets agrees with them. */
+function comparePositions(
+  check: ReturnType<typeof createCheck>,
+  events: LoadedTable,
+  rejected: LoadedTable,
+): void {
+  const ours = readPositions(events.metadata.properties)
+  const theirs = readPositions(rejected.metadata.properties)
+  for (const logPartition of new Set([...ours.keys(), ...theirs.keys()])) {
+    const a = ours.get(logPartition)?.nextOffset ?? 0
+    const b = theirs.get(logPartition)?.nextOffset ?? 0
+    if (a === b) continue
+    check.find(`log partition ${logPartition}: events is at offset ${a}, rejected_events at ${b}`, {
+      log_partition: logPartition,
+    })
+  }
+  for (const table of [events, rejected]) {
+    const carrier = newestWithOffsets(table)
+    if (carrier === null) continue
+    const positions = readPositions(table.metadata.properties)
+    for (const [name, range] of Object.entries(carrier.offsets)) {
+      const stored = positions.get(Number(name))?.nextOffset ?? 0
+      if (range[1] === stored) continue
+      check.find(
+        `${table.identifier.name}: the snapshot of ${formatUs(carrier.timestampMs * 1_000)} ends log partition ${name} at ${range[1]}, the property says ${stored}`,
+        { table: table.identifier.name, log_partition: Number(name) },
+      )
+    }
+    check.count('snapshots')
+  }
+}
+
+function newestWithOffsets(
+  table: LoadedTable,
+): { offsets: Record<string, [number, number]>; timestampMs: number } | null {
+  const byId = new Map(table.metadata.snapshots.map((snapshot) => [snapshot.snapshotId, snapshot]))
+  let id = table.metadata.currentSnapshotId ?? undefined
+  while (id !== undefined) {
+    const snapshot = byId.get(id)
+    if (snapshot === undefined) return null
+    const text = snapshot.summary[summaryOffsetsKey]
+    if (text !== undefined) {
+      return {
+        offsets: JSON.parse(text) as Record<string, [number, number]>,
+        timestampMs: snapshot.timestampMs,
+      }
+    }
+    id = snapshot.parentSnapshotId
+  }
+  return null
+}

@@ -1,0 +1,96 @@
+/**
+ * Makes namespace, tables and views that are missing. Safe to run from several processes at once; what is
+ * there is left as it is, but for properties that potok needs.
+ */
+import { type Catalog, type TableIdentifier } from '../iceberg/catalog.ts'
+import { partitionSpecOf, schemaOf, sortOrderOf } from '../iceberg/spec/from-definition.ts'
+import type { ViewMetadata } from '../iceberg/spec/view-metadata.ts'
+import { isPotokError } from '../kernel/errors.ts'
+import type { Clock, IdSource } from '../kernel/ports.ts'
+import { allTables, namespaceName } from '../kernel/tables.ts'
+import { allViews, type ViewDefinition } from '../kernel/views.ts'
+
+/** Metadata stays small under a commit every few seconds: old versions and snapshots go (docs/operations). */
+const upkeepProperties: Readonly<Record<string, string>> = {
+  'write.format.default': 'parquet',
+  'write.parquet.compression-codec': 'zstd',
+  'write.metadata.delete-after-commit.enabled': 'true',
+  'write.metadata.previous-versions-max': '20',
+  'history.expire.max-snapshot-age-ms': String(24 * 3_600_000),
+  'history.expire.min-snapshots-to-keep': '20',
+  'potok.snapshot-upkeep': 'true',
+}
+
+export async function ensureTables(
+  catalog: Catalog,
+  warehouse: string,
+  ports: { clock: Clock; ids: IdSource },
+): Promise<void> {
+  const namespace = [namespaceName]
+  await ignoreExisting(catalog.createNamespace(namespace, {}))
+  const tables = new Set((await catalog.listTables(namespace)).map(({ name }) => name))
+  for (const definition of allTables) {
+    if (tables.has(definition.name)) continue
+    await ignoreExisting(
+      catalog.createTable({
+        identifier: { namespace, name: definition.name },
+        schema: schemaOf(definition),
+        partitionSpec: partitionSpecOf(definition),
+        sortOrder: sortOrderOf(definition),
+        properties: { ...upkeepProperties, comment: definition.doc },
+      }),
+    )
+  }
+  const views = new Set((await catalog.listViews(namespace)).map(({ name }) => name))
+  for (const view of allViews) {
+    if (views.has(view.name)) continue
+    const identifier: TableIdentifier = { namespace, name: view.name }
+    const location = `${warehouse}/${namespaceName}/${view.name}`
+    await ignoreExisting(catalog.createView(identifier, viewMetadata(view, location, ports)))
+  }
+}
+
+function viewMetadata(
+  view: ViewDefinition,
+  location: string,
+  ports: { clock: Clock; ids: IdSource },
+): ViewMetadata {
+  const timestampMs = ports.clock.nowMs()
+  return {
+    viewUuid: ports.ids.uuid(),
+    formatVersion: 1,
+    location,
+    schemas: [
+      {
+        type: 'struct',
+        schemaId: 0,
+        fields: view.columns.map(({ id, name, type }) => ({ id, name, type, required: false })),
+      },
+    ],
+    currentVersionId: 1,
+    versions: [
+      {
+        versionId: 1,
+        schemaId: 0,
+        timestampMs,
+        summary: { 'engine-name': 'potok' },
+        representations: Object.entries(view.sql).map(([dialect, sql]) => ({
+          type: 'sql',
+          dialect,
+          sql,
+        })),
+        defaultNamespace: [namespaceName],
+      },
+    ],
+    versionLog: [{ timestampMs, versionId: 1 }],
+    properties: {},
+  }
+}
+
+async function ignoreExisting(work: Promise<unknown>): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    if (!isPotokError(error, 'AlreadyExists')) throw error
+  }
+}

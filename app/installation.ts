@@ -1,0 +1,76 @@
+/**
+ * Composition root: from settings to the ports that every role shares. The only place that chooses adapters.
+ */
+import { mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { createLmdbEventLog } from '../adapters/event-log/lmdb-event-log.ts'
+import { createLocalObjectStore } from '../adapters/object-store/local-object-store.ts'
+import { createLocalRootObject } from '../adapters/object-store/local-root-object.ts'
+import { randomIds } from '../adapters/system/random-ids.ts'
+import { systemClock } from '../adapters/system/system-clock.ts'
+import { createLogger } from '../adapters/telemetry/logger.ts'
+import { type CatalogService, createCatalogService } from '../catalog/catalog-service.ts'
+import { createManifestCache, type ManifestCache } from '../iceberg/scan/plan-files.ts'
+import type { Clock, EventLog, IdSource, Logger, ObjectStore } from '../kernel/ports.ts'
+import { bytesPerMib, listSetting, type Settings, warehouseLocation } from './settings.ts'
+
+export type Installation = {
+  readonly settings: Settings
+  /** Absolute path of the data folder. */
+  readonly data: string
+  readonly warehouse: string
+  readonly clock: Clock
+  readonly ids: IdSource
+  readonly logger: Logger
+  readonly store: ObjectStore
+  readonly catalog: CatalogService
+  readonly manifests: ManifestCache
+  /** Where engines spill. */
+  readonly scratch: string
+  openLog(options?: { readOnly?: boolean }): Promise<EventLog>
+}
+
+export function openInstallation(settings: Settings, role: string): Installation {
+  const data = resolve(settings.data)
+  const warehouse = warehouseLocation(settings)
+  const scratch = join(data, 'scratch')
+  mkdirSync(scratch, { recursive: true })
+  const clock = systemClock
+  const ids = randomIds
+  const logger = createLogger({ level: settings.logLevel, role })
+  const warehousePath = decodeURIComponent(new URL(warehouse).pathname)
+  const store = createLocalObjectStore({ root: warehousePath })
+  const root = createLocalRootObject({ directory: join(warehousePath, '.catalog') })
+  const catalog = createCatalogService({
+    root,
+    store,
+    clock,
+    ids,
+    warehouseLocation: warehouse,
+    allowedLocations: listSetting(settings.warehouseAllow),
+  })
+  return {
+    settings,
+    data,
+    warehouse,
+    clock,
+    ids,
+    logger,
+    store,
+    catalog,
+    manifests: createManifestCache(store, 64 * bytesPerMib),
+    scratch,
+    openLog: async (options = {}) =>
+      await createLmdbEventLog({
+        directory: join(data, 'log'),
+        partitionCount: settings.logPartitions,
+        sizeBytesMax: settings.logSizeMaxMib * bytesPerMib,
+        retentionMs: settings.logRetentionHours * 3_600_000,
+        maxPendingBytes: 64 * bytesPerMib,
+        clock,
+        ids,
+        logger,
+        readOnly: options.readOnly ?? false,
+      }),
+  }
+}

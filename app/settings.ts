@@ -1,0 +1,206 @@
+/**
+ * Every setting of potok, once: name, default, meaning. A setting `logPartitions` is the flag
+ * `--log-partitions` and the variable `POTOK_LOG_PARTITIONS`; the flag wins. `./potok config` prints them.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { z } from 'zod'
+import { PotokError } from '../kernel/errors.ts'
+
+const mib = 1024 * 1024
+
+const port = z.coerce.number().int().min(0).max(65_535)
+const count = z.coerce.number().int().min(1)
+const flag = z.stringbool().or(z.boolean())
+
+export const settingsSchema = z.strictObject({
+  data: z
+    .string()
+    .min(1)
+    .default('./data')
+    .describe('Folder that holds everything of the embedded set-up'),
+  warehouse: z
+    .string()
+    .default('')
+    .describe('Root of the tables: file:///… ; empty: DATA/warehouse'),
+  host: z.string().default('127.0.0.1').describe('Address to listen on'),
+  port: port.default(8080).describe('HTTP: intake, API and dashboard; 0: any free port'),
+  catalogPort: port.default(8181).describe('Iceberg REST catalog; 0: any free port'),
+  mqttPort: port
+    .default(0)
+    .describe('MQTT broker; 0: off. Not in this version: any other value is refused'),
+  cameras: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(0)
+    .describe('Simulated cameras that feed this potok'),
+  logLevel: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('Least level that is logged (JSON lines on stderr)'),
+  logPartitions: count
+    .max(1_024)
+    .default(8)
+    .describe('Partitions of the event log; fixed once created'),
+  logRetentionHours: z.coerce
+    .number()
+    .positive()
+    .default(168)
+    .describe('Age at which read records leave the log'),
+  logSizeMaxMib: count.default(16_384).describe('Size of the log at which intake answers 503'),
+  warehouseAllow: z
+    .string()
+    .default('')
+    .describe('Further location prefixes that tables may have, comma-separated'),
+  platePolicy: z
+    .enum(['keep', 'hmac', 'drop'])
+    .default('keep')
+    .describe('What becomes of plate numbers at the gateway'),
+  plateKey: z
+    .string()
+    .default('')
+    .describe('Secret of at least 16 characters for the policies hmac and drop'),
+  eventIdExclude: z
+    .string()
+    .default('')
+    .describe('Further fields that change on a resend and stay out of event_id, comma-separated'),
+  intakeMapping: z
+    .string()
+    .default('')
+    .describe('JSON file (or JSON text) that maps other field names, time formats and units'),
+  speedMaxKmh: z.coerce.number().positive().default(400).describe('Above it an event is rejected'),
+  clockAheadMaxMinutes: z.coerce
+    .number()
+    .min(0)
+    .default(5)
+    .describe('Further in the future an event is rejected as clock_ahead'),
+  eventTimeMin: z.iso
+    .date()
+    .default('2000-01-01')
+    .describe('Before this day an event is rejected as too_old'),
+  allowedLatenessMinutes: z.coerce
+    .number()
+    .min(0)
+    .default(180)
+    .describe('How far the watermark is behind the newest event; never drops anything'),
+  writerCommitAgeMs: count
+    .default(4_000)
+    .describe('events commits when its oldest record is this old'),
+  writerCommitRows: count.default(400_000).describe('… or when so many rows have been collected'),
+  rollupsCommitAgeMs: count
+    .default(1_500)
+    .describe('Provisional rollups commit when their oldest record is this old'),
+  recomputeSchedule: z
+    .string()
+    .default('17 * * * *')
+    .describe('Cron expression of the exact job (due days and dirty days), or off'),
+  recomputeTimeZone: z.string().default('UTC').describe('IANA time zone of the cron expression'),
+  engineMemoryMib: count.default(512).describe('Memory limit of each embedded DuckDB'),
+  cubeCacheMib: count.default(256).describe('Memory for day cubes in the API'),
+  json: flag.default(false).describe('Data as JSON on stdout, everything else on stderr'),
+})
+
+export type Settings = z.infer<typeof settingsSchema>
+
+export type SettingName = keyof Settings
+
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+export function variableOf(name: string): string {
+  return `POTOK_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+}
+
+/** Flags over variables over defaults; unknown `POTOK_` variables and bad values are errors that name them. */
+export function readSettings(
+  flags: Readonly<Record<string, unknown>>,
+  env: Readonly<Record<string, string | undefined>>,
+): Settings {
+  const names = Object.keys(settingsSchema.shape)
+  const known = new Map(names.map((name) => [variableOf(name), name]))
+  const given: Record<string, unknown> = {}
+  for (const [variable, value] of Object.entries(env)) {
+    if (!variable.startsWith('POTOK_') || value === undefined || value === '') continue
+    const name = known.get(variable)
+    // POTOK_TEST_… belongs to the test suites.
+    if (name === undefined && variable.startsWith('POTOK_TEST_')) continue
+    if (name === undefined) {
+      throw new PotokError('InvalidInput', `${variable} is no setting of potok; see ./potok config`)
+    }
+    given[name] = value
+  }
+  for (const name of names) if (flags[name] !== undefined) given[name] = flags[name]
+  const result = settingsSchema.safeParse(given)
+  if (!result.success) {
+    const issue = result.error.issues[0]
+    const name = String(issue?.path[0] ?? '')
+    throw new PotokError(
+      'InvalidInput',
+      `setting ${flagOf(name)} (${variableOf(name)}): ${issue?.message ?? 'invalid'}`,
+    )
+  }
+  return checkTogether(result.data)
+}
+
+function checkTogether(settings: Settings): Settings {
+  if (settings.mqttPort !== 0) {
+    throw new PotokError(
+      'Unsupported',
+      'setting --mqtt-port: MQTT intake is not in this version; use 0 and send over HTTP',
+    )
+  }
+  if (settings.platePolicy !== 'keep' && settings.plateKey.length < 16) {
+    throw new PotokError(
+      'InvalidInput',
+      `setting --plate-key (POTOK_PLATE_KEY): the plate policy ${settings.platePolicy} needs a secret of at least 16 characters`,
+    )
+  }
+  if (settings.warehouse !== '' && !settings.warehouse.startsWith('file:/')) {
+    throw new PotokError(
+      'Unsupported',
+      `setting --warehouse: ${settings.warehouse} — this version keeps tables on a local folder (file:///…) only`,
+    )
+  }
+  return settings
+}
+
+/** Location of the warehouse, without a slash at its end. */
+export function warehouseLocation(settings: Settings): string {
+  const given =
+    settings.warehouse === ''
+      ? pathToFileURL(resolve(settings.data, 'warehouse')).href
+      : settings.warehouse.replace(/^file:\/+/, 'file:///')
+  return given.replace(/\/+$/, '')
+}
+
+export function listSetting(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+}
+
+/** The mapping's JSON, from a file or given as text; undefined where there is none. */
+export function readMapping(settings: Settings): unknown {
+  const given = settings.intakeMapping
+  if (given === '') return undefined
+  const text = given.trimStart().startsWith('{') ? given : readMappingFile(given)
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new PotokError('InvalidInput', 'setting --intake-mapping: not JSON', { cause })
+  }
+}
+
+function readMappingFile(path: string): string {
+  if (!existsSync(path)) {
+    throw new PotokError('InvalidInput', `setting --intake-mapping: no file ${path}`)
+  }
+  return readFileSync(path, 'utf8')
+}
+
+export const bytesPerMib = mib
