@@ -13,8 +13,8 @@
  * A key is given where plates are not kept: the number space of plates is so small that an unkeyed hash of
  * one can be reversed by trying them all.
  */
-import { hash } from 'node:crypto'
 import type { Detection } from './detection.ts'
+import { createHmacSha256, sha256 } from './event-id-digest.ts'
 import { canonicalFields } from './event-id-canonical.ts'
 
 export type EventIdHasher = (detection: Detection, out: Uint8Array, at: number) => void
@@ -27,7 +27,6 @@ export type EventIdOptions = {
 }
 
 const formatVersion = 1
-const blockBytes = 64
 
 export function createEventIdHasher(
   key: Uint8Array | null,
@@ -87,32 +86,6 @@ export function createEventIdHasher(
     }
     const binary = digest(scratch, length)
     for (let i = 0; i < eventIdBytes; i++) out[at + i] = binary.charCodeAt(i)
-  }
-}
-
-/** As `binary` text: making a Buffer for the result costs three times as much as the hash. */
-function sha256(bytes: Buffer, length: number): string {
-  return hash('sha256', bytes.subarray(0, length), 'binary')
-}
-
-/** RFC 2104 by two one-shot hashes, a fraction of the cost of an Hmac object per detection. */
-function createHmacSha256(key: Uint8Array): (bytes: Buffer, length: number) => string {
-  const padded = Buffer.alloc(blockBytes)
-  padded.set(key.length > blockBytes ? Buffer.from(hash('sha256', key, 'hex'), 'hex') : key)
-  const outer = Buffer.alloc(blockBytes + 32)
-  for (let i = 0; i < blockBytes; i++) outer[i] = (padded[i] as number) ^ 0x5c
-  let inner = Buffer.alloc(2_048)
-  for (let i = 0; i < blockBytes; i++) inner[i] = (padded[i] as number) ^ 0x36
-  return (bytes, length) => {
-    if (blockBytes + length > inner.length) {
-      const larger = Buffer.alloc((blockBytes + length) * 2)
-      larger.set(inner.subarray(0, blockBytes))
-      inner = larger
-    }
-    bytes.copy(inner, blockBytes, 0, length)
-    const binary = hash('sha256', inner.subarray(0, blockBytes + length), 'binary')
-    outer.write(binary, blockBytes, 'binary')
-    return hash('sha256', outer, 'binary')
   }
 }
 
