@@ -68,6 +68,8 @@ export type Snapshot = {
   /** `operation` and everything else, as the wire has it. */
   readonly summary: Readonly<Record<string, string>> & { readonly operation: SnapshotOperation }
   readonly schemaId?: number
+  /** What else the wire had (format v3): kept as it was. */
+  readonly unknownFields?: Readonly<Record<string, unknown>>
 }
 
 export type SnapshotRef = {
@@ -101,4 +103,5 @@ export type TableMetadata = {
   /** Statistics files and whatever else the wire had: kept as it was. */
   readonly statistics: readonly Readonly<Record<string, unknown>>[]
   readonly partitionStatistics: readonly Readonly<Record<string, unknown>>[]
+  readonly unknownFields?: Readonly<Record<string, unknown>>
 }

@@ -1,0 +1,34 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { parseJson, stringifyJson } from './lossless-json.ts'
+
+describe('lossless JSON', () => {
+  it('keeps every 64-bit integer', () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), (id) => {
+        const back = (parseJson(stringifyJson({ id })) as { id: number | bigint }).id
+        expect(BigInt(back)).toBe(id)
+        expect(typeof back === 'number').toBe(
+          Number.isSafeInteger(Number(id)) && BigInt(Number(id)) === id,
+        )
+      }),
+    )
+  })
+
+  it('reads everything else as JSON does', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const text = JSON.stringify({ value, id: 9_007_199_254_740_993n.toString() })
+        expect(JSON.parse(stringifyJson(parseJson(text)))).toEqual(JSON.parse(text))
+      }),
+    )
+  })
+
+  it('leaves long digits in strings and long fractions alone', () => {
+    expect(parseJson('{"a":"9007199254740993","b":0.1234567890123456789,"c":1e300}')).toEqual({
+      a: '9007199254740993',
+      b: Number('0.1234567890123456789'),
+      c: 1e300,
+    })
+  })
+})
