@@ -416,6 +416,11 @@ function fieldIds(metadata: FileMetaData): Record<string, number> {
   )
 }
 
+// Iceberg's orders: UTF-8 bytes, unsigned bytes, numbers with −0 before +0.
+const texts = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b))
+const bytes = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b)
+const plain = (a: number | bigint, b: number | bigint) => (a < b ? -1 : a > b ? 1 : 0)
+const doubles = (a: number, b: number) => plain(a, b) || plain(1 / a, 1 / b)
 function expectTrueStatistics(file: WrittenFile, rows: readonly Row[]): void {
   const stats = new Map(file.columns.map((column) => [column.fieldId, column]))
   const check = (
@@ -440,10 +445,6 @@ function expectTrueStatistics(file: WrittenFile, rows: readonly Row[]): void {
     }
     return column
   }
-  const texts = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b))
-  const bytes = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b)
-  const plain = (a: number | bigint, b: number | bigint) => (a < b ? -1 : a > b ? 1 : 0)
-  const doubles = (a: number, b: number) => plain(a, b) || plain(1 / a, 1 / b)
   check(
     7,
     rows.map(({ camera }) => camera),
