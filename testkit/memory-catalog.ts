@@ -1,0 +1,247 @@
+/**
+ * A catalog for simulations of what writes to tables: metadata as values in a map, commits atomic and
+ * serial by construction, and a hook that loses requests and answers or lets a commit arrive late. It knows
+ * the requirements and updates that sinks and their rivals use, and refuses all others loudly. It is written
+ * apart from `catalog/`, so that an error there and the same error here are unlikely.
+ */
+import { PotokError } from '../kernel/errors.ts'
+import type { Catalog, LoadedTable, TableCommit, TableIdentifier } from '../iceberg/catalog.ts'
+import type { Snapshot, TableMetadata } from '../iceberg/spec/table-metadata.ts'
+import type { TableRequirement, TableUpdate } from '../iceberg/spec/table-updates.ts'
+
+/**
+ * - `request-lost`: nothing arrives. `answer-lost`: it is done, nobody hears.
+ * - `delayed`: the sender hears of a time-out; it arrives when `deliver` is called.
+ */
+export type CommitFault = 'ok' | 'request-lost' | 'answer-lost' | 'delayed'
+
+export type MemoryCatalog = Catalog & {
+  /** Asked before each commit; may wait. */
+  beforeCommit: (commits: readonly TableCommit[]) => Promise<CommitFault>
+  /** Asked before each load; throws: the load failed. */
+  beforeLoad: (identifier: TableIdentifier) => Promise<void>
+  /** Told of each commit that got in. */
+  afterApply: (before: readonly LoadedTable[], after: readonly LoadedTable[]) => void
+  /** Commits under way, oldest first; each is tried once. Gives whether it got in. */
+  deliver(): boolean[]
+  /** Replaces a table's metadata by force, as an operator with a backup does. */
+  plant(identifier: TableIdentifier, metadata: TableMetadata): void
+}
+
+export function createMemoryCatalog(options: {
+  warehouse: string
+  nowMs: () => number
+  uuid: () => string
+}): MemoryCatalog {
+  const tables = new Map<string, LoadedTable>()
+  let delayed: (readonly TableCommit[])[] = []
+  let version = 0
+
+  function find(identifier: TableIdentifier): LoadedTable {
+    const table = tables.get(nameOf(identifier))
+    if (table === undefined) throw new PotokError('NotFound', `no table ${nameOf(identifier)}`)
+    return table
+  }
+
+  function keep(identifier: TableIdentifier, metadata: TableMetadata): LoadedTable {
+    version++
+    const metadataLocation = `${metadata.location}/metadata/${version}.metadata.json`
+    const table = { identifier, metadataLocation, metadata }
+    tables.set(nameOf(identifier), table)
+    return table
+  }
+
+  function apply(commits: readonly TableCommit[]): LoadedTable[] {
+    const before = commits.map(({ identifier }) => find(identifier))
+    const next = commits.map((commit, i) => {
+      const { metadata } = before[i] as LoadedTable
+      for (const requirement of commit.requirements) check(requirement, metadata)
+      const nowMs = Math.max(options.nowMs(), metadata.lastUpdatedMs)
+      return commit.updates.reduce((current, update) => updated(current, update, nowMs), metadata)
+    })
+    const after = commits.map(({ identifier }, i) => keep(identifier, next[i] as TableMetadata))
+    catalog.afterApply(before, after)
+    return after
+  }
+
+  function unsupported(): never {
+    throw new PotokError('Unsupported', 'the memory catalog has no such operation')
+  }
+
+  const catalog: MemoryCatalog = {
+    beforeCommit: async () => 'ok',
+    beforeLoad: async () => {},
+    afterApply: () => {},
+    async listNamespaces() {
+      return []
+    },
+    async createNamespace() {},
+    async listTables() {
+      return [...tables.values()].map(({ identifier }) => identifier)
+    },
+    async loadTable(identifier) {
+      await catalog.beforeLoad(identifier)
+      return find(identifier)
+    },
+    async createTable(request) {
+      const { identifier, schema, partitionSpec, sortOrder } = request
+      if (tables.has(nameOf(identifier))) {
+        throw new PotokError('AlreadyExists', `table ${nameOf(identifier)} exists`)
+      }
+      const spec = partitionSpec ?? { specId: 0, fields: [] }
+      const order = sortOrder ?? { orderId: 0, fields: [] }
+      return keep(identifier, {
+        formatVersion: 2,
+        tableUuid: options.uuid(),
+        location:
+          request.location ??
+          `${options.warehouse}/${[...identifier.namespace, identifier.name].join('/')}`,
+        lastSequenceNumber: 0,
+        lastUpdatedMs: options.nowMs(),
+        lastColumnId: Math.max(...schema.fields.map(({ id }) => id)),
+        schemas: [schema],
+        currentSchemaId: schema.schemaId,
+        partitionSpecs: [spec],
+        defaultSpecId: spec.specId,
+        lastPartitionId: 1000,
+        sortOrders: [order],
+        defaultSortOrderId: order.orderId,
+        properties: request.properties ?? {},
+        currentSnapshotId: null,
+        snapshots: [],
+        snapshotLog: [],
+        metadataLog: [],
+        refs: {},
+        statistics: [],
+        partitionStatistics: [],
+      })
+    },
+    async dropTable(identifier) {
+      find(identifier)
+      tables.delete(nameOf(identifier))
+    },
+    async commit(commits) {
+      const fault = await catalog.beforeCommit(commits)
+      if (fault === 'request-lost') throw unknown()
+      if (fault === 'delayed') {
+        delayed.push(commits)
+        throw unknown()
+      }
+      if (fault === 'ok') return apply(commits)
+      try {
+        apply(commits)
+      } catch (error) {
+        // Refused, and the refusal is lost too.
+        throw unknown(error)
+      }
+      throw unknown()
+    },
+    deliver() {
+      const arriving = delayed
+      delayed = []
+      return arriving.map((commits) => {
+        try {
+          apply(commits)
+          return true
+        } catch (error) {
+          if (error instanceof PotokError) return false
+          throw error
+        }
+      })
+    },
+    plant(identifier, metadata) {
+      keep(identifier, metadata)
+    },
+    async listViews() {
+      return []
+    },
+    loadView: async () => unsupported(),
+    createView: async () => unsupported(),
+    replaceView: async () => unsupported(),
+    dropView: async () => unsupported(),
+    version: async () => String(version),
+  }
+  return catalog
+}
+
+function nameOf(identifier: TableIdentifier): string {
+  return [...identifier.namespace, identifier.name].join('.')
+}
+
+function unknown(cause?: unknown): PotokError {
+  return new PotokError('CommitStateUnknown', 'no answer came back', { cause })
+}
+
+function check(requirement: TableRequirement, metadata: TableMetadata): void {
+  const refuse = (detail: string): never => {
+    throw new PotokError('CommitConflict', `requirement failed: ${detail}`)
+  }
+  switch (requirement.type) {
+    case 'assert-table-uuid':
+      if (requirement.uuid !== metadata.tableUuid) refuse('another table')
+      return
+    case 'assert-ref-snapshot-id': {
+      const current = metadata.refs[requirement.ref]?.snapshotId ?? null
+      if (current !== requirement.snapshotId) refuse(`${requirement.ref} is at ${current}`)
+      return
+    }
+    case 'assert-property':
+      if ((metadata.properties[requirement.key] ?? null) !== requirement.value) {
+        refuse(`property ${requirement.key}`)
+      }
+      return
+    default:
+      throw new PotokError('Unsupported', `requirement ${requirement.type}`)
+  }
+}
+
+function updated(metadata: TableMetadata, update: TableUpdate, nowMs: number): TableMetadata {
+  switch (update.action) {
+    case 'add-snapshot':
+      return withSnapshot(metadata, update.snapshot, nowMs)
+    case 'set-snapshot-ref': {
+      const { action: _action, refName, ...ref } = update
+      const isMain = refName === 'main'
+      return {
+        ...metadata,
+        refs: { ...metadata.refs, [refName]: ref },
+        currentSnapshotId: isMain ? ref.snapshotId : metadata.currentSnapshotId,
+        snapshotLog: isMain
+          ? [...metadata.snapshotLog, { snapshotId: ref.snapshotId, timestampMs: nowMs }]
+          : metadata.snapshotLog,
+      }
+    }
+    case 'remove-snapshots': {
+      const gone = new Set(update.snapshotIds)
+      if (Object.values(metadata.refs).some(({ snapshotId }) => gone.has(snapshotId))) {
+        throw new PotokError('InvalidInput', 'a snapshot with a ref is not removed')
+      }
+      const snapshots = metadata.snapshots.filter(({ snapshotId }) => !gone.has(snapshotId))
+      return { ...metadata, snapshots }
+    }
+    case 'set-properties':
+      return { ...metadata, properties: { ...metadata.properties, ...update.updates } }
+    case 'remove-properties': {
+      const gone = new Set(update.removals)
+      const kept = Object.entries(metadata.properties).filter(([key]) => !gone.has(key))
+      return { ...metadata, properties: Object.fromEntries(kept) }
+    }
+    default:
+      throw new PotokError('Unsupported', `update ${update.action}`)
+  }
+}
+
+function withSnapshot(metadata: TableMetadata, snapshot: Snapshot, nowMs: number): TableMetadata {
+  if (metadata.snapshots.some(({ snapshotId }) => snapshotId === snapshot.snapshotId)) {
+    throw new PotokError('InvalidInput', 'a snapshot is added once')
+  }
+  if (snapshot.sequenceNumber <= metadata.lastSequenceNumber) {
+    throw new PotokError('InvalidInput', 'sequence numbers rise')
+  }
+  return {
+    ...metadata,
+    snapshots: [...metadata.snapshots, snapshot],
+    lastSequenceNumber: snapshot.sequenceNumber,
+    lastUpdatedMs: nowMs,
+  }
+}

@@ -1,0 +1,308 @@
+/**
+ * A world from a seed: cameras fill a log, writers come and go (killed, paused and resumed as zombies,
+ * stopped), the catalog loses requests and answers and lets commits arrive late, the store fails, rivals
+ * compact and expire, clocks jump. At the end all faults cease, a last writer finishes, and the judges look.
+ */
+import { createManifestCache } from '../../iceberg/scan/manifest-cache.ts'
+import type { CrashPoint } from '../../iceberg/sink/commit-batch.ts'
+import { defaultLogSinkConfig, type LogSink } from '../../iceberg/sink/log-sink.ts'
+import { readPositions } from '../../iceberg/sink/positions.ts'
+import { partitionSpecOf, schemaOf, sortOrderOf } from '../../iceberg/spec/from-definition.ts'
+import { createWriter, defaultWriterConfig } from '../../ingest/writer/writer.ts'
+import { createMemoryObjectStore } from '../../adapters/object-store/memory-object-store.ts'
+import { PotokError } from '../../kernel/errors.ts'
+import { createEventIdHasher } from '../../kernel/event-id.ts'
+import type { Logger, LogRecord } from '../../kernel/ports.ts'
+import { eventsTable, rejectedEventsTable } from '../../kernel/tables.ts'
+import { createMemoryCatalog, type MemoryCatalog } from '../../testkit/memory-catalog.ts'
+import { createMemoryParquetWriter } from '../../testkit/memory-parquet.ts'
+import { createRandom, createSeededIds } from '../../testkit/random.ts'
+import { createSimulatedLog } from '../../testkit/simulated-log.ts'
+import { createSimulatedTime } from '../../testkit/simulated-time.ts'
+import { eventsId, judgeCommit, judgeWorld, rejectedId } from './sink-oracle.ts'
+import { rivalMove } from './sink-rivals.ts'
+
+export const startMs = Date.UTC(2025, 3, 5, 10)
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+
+export type World = ReturnType<typeof createWorld>
+
+/** The parts, without faults until `chaos` says so. */
+export function createWorld(seed: number, options: { partitionCount?: number } = {}) {
+  const random = createRandom(seed)
+  const ids = createSeededIds(random)
+  const time = createSimulatedTime(startMs)
+  const chaos = { level: 0 }
+  const unlucky = (probability: number): boolean => random.chance(probability * chaos.level)
+  const unavailable = (what: string): PotokError => new PotokError('Unavailable', what)
+
+  const store = createMemoryObjectStore({
+    nowMs: () => time.nowMs(),
+    faults: {
+      async before(call) {
+        if (call !== 'read') await time.sleep(random.below(20))
+        if (unlucky(0.01)) throw unavailable(`store: ${call} refused`)
+      },
+      after(call) {
+        if (unlucky(0.01)) throw unavailable(`store: answer of ${call} lost`)
+      },
+    },
+  })
+  const catalog = createMemoryCatalog({
+    warehouse: 'memory:///warehouse',
+    nowMs: () => time.nowMs(),
+    uuid: () => ids.uuid(),
+  })
+  catalog.beforeLoad = async () => {
+    await time.sleep(random.below(5))
+    if (unlucky(0.05)) throw unavailable('catalog: load refused')
+  }
+  catalog.beforeCommit = async () => {
+    await time.sleep(random.below(50))
+    if (!unlucky(0.4)) return 'ok'
+    return random.pick(['request-lost', 'answer-lost', 'delayed'] as const)
+  }
+  catalog.afterApply = judgeCommit
+  const log = createSimulatedLog({
+    partitionCount: options.partitionCount ?? 2,
+    time,
+    random,
+    async beforeRead(call) {
+      if (unlucky(0.02)) throw unavailable(`log: ${call} failed`)
+    },
+  })
+  const kinds = new Map<string, 'event' | 'rejected'>()
+
+  async function createTables(): Promise<void> {
+    for (const [identifier, definition] of [
+      [eventsId, eventsTable],
+      [rejectedId, rejectedEventsTable],
+    ] as const) {
+      await catalog.createTable({
+        identifier,
+        schema: schemaOf(definition),
+        partitionSpec: partitionSpecOf(definition),
+        sortOrder: sortOrderOf(definition),
+      })
+    }
+  }
+
+  function createSink(
+    onCrashPoint?: (point: CrashPoint) => void | Promise<void>,
+    settings: Partial<typeof defaultLogSinkConfig> = {},
+  ): LogSink {
+    return createWriter(
+      {
+        log,
+        catalog,
+        store,
+        parquet: createMemoryParquetWriter(store),
+        manifests: createManifestCache(store, 1_000_000),
+        clock: time,
+        ids,
+        logger: silent,
+        hashEventId: createEventIdHasher(null),
+        sleep: (ms, signal) => time.sleep(ms, signal),
+        ...(onCrashPoint === undefined ? {} : { onCrashPoint }),
+      },
+      { ...defaultWriterConfig, commitRowsMax: 40, ...settings },
+    )
+  }
+
+  async function produce(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const logPartition = random.below(log.partitionCount)
+      if (random.chance(0.05)) log.skip(logPartition, 1 + random.below(3))
+      const { endOffset } = log.partitions[logPartition] as { endOffset: number }
+      const { record, kind } = randomRecord(logPartition)
+      kinds.set(`${logPartition}/${endOffset}`, kind)
+      await log.append([record])
+    }
+  }
+
+  function randomRecord(logPartition: number): {
+    record: LogRecord
+    kind: 'event' | 'rejected'
+  } {
+    const receivedAtUs = time.nowMs() * 1_000
+    const value = (item: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(item))
+    const base = { logPartition, receivedAtUs, eventId: null }
+    if (random.chance(0.1)) {
+      const item = { reason: 'missing_field', detail: 'speed', source: 'http' }
+      const payload = { ...item, kvfv_id: null, payload: '{}' }
+      return { record: { ...base, kind: 1, value: value(payload) }, kind: 'rejected' }
+    }
+    if (random.chance(0.05)) {
+      return { record: { ...base, kind: 0, value: value(['nonsense']) }, kind: 'rejected' }
+    }
+    const lateMs = random.chance(0.2) ? random.below(5 * 86_400_000) : random.below(5_000)
+    const detection = {
+      kvfv_id: `KV${random.below(5)}`,
+      timestamp: new Date(Math.min(time.nowMs(), startMs) - lateMs).toISOString(),
+      vehicle_speed: random.below(1_000) / 10,
+      lane: random.below(4),
+    }
+    return { record: { ...base, kind: 0, value: value(detection) }, kind: 'event' }
+  }
+
+  async function isDrained(): Promise<boolean> {
+    const { metadata } = await plainLoad(catalog)
+    const positions = readPositions(metadata.properties)
+    return log.partitions.every(({ endOffset }, p) => positions.get(p)?.nextOffset === endOffset)
+  }
+
+  return {
+    ...{ random, ids, time, chaos, store, catalog, log, kinds },
+    ...{ createTables, createSink, produce, isDrained },
+    judge: () => {
+      catalog.beforeLoad = async () => {}
+      return judgeWorld(log, kinds, catalog, store.objects)
+    },
+  }
+}
+
+async function plainLoad(catalog: MemoryCatalog) {
+  const { beforeLoad } = catalog
+  catalog.beforeLoad = async () => {}
+  const table = await catalog.loadTable(eventsId)
+  catalog.beforeLoad = beforeLoad
+  return table
+}
+
+/** Runs an asynchronous scenario on the world's time. */
+export async function runScenario<T>(world: World, scenario: () => Promise<T>): Promise<T> {
+  let outcome: { value: T } | { error: unknown } | null = null
+  scenario().then(
+    (value) => (outcome = { value }),
+    (error: unknown) => (outcome = { error }),
+  )
+  await world.time.run(() => outcome !== null)
+  const settled = outcome as unknown as { value: T } | { error: unknown }
+  if ('error' in settled) throw settled.error
+  return settled.value
+}
+
+export type ChaosReport = {
+  readonly rows: number
+  readonly commits: number
+  readonly conflicts: number
+  readonly superseded: number
+  readonly unknownOutcomes: number
+  readonly unknownOutcomesResolved: number
+  readonly killed: number
+  readonly paused: number
+}
+
+/** The whole story of one seed; throws a Finding where a judge found something. */
+export async function runChaos(seed: number, records = 120): Promise<ChaosReport> {
+  const world = createWorld(seed)
+  return runScenario(world, () => chaosScenario(world, records))
+}
+
+async function chaosScenario(world: World, records: number): Promise<ChaosReport> {
+  const { random, time, chaos, catalog } = world
+  const sinks: LogSink[] = []
+  const counts = { killed: 0, paused: 0 }
+  let isOver = false
+  let pausedNow = 0
+  const findings: unknown[] = []
+  const guard = (task: Promise<void>): Promise<void> =>
+    task.catch((error: unknown) => void findings.push(error))
+
+  /** What befalls one writer: a crash point and how often it is passed before. */
+  function fate(): (point: CrashPoint) => Promise<void> {
+    const point = random.pick([1, 2, 3, 4, 5] as const)
+    const isKilled = random.chance(0.5)
+    let passes = random.below(6)
+    return async (reached) => {
+      if (isOver || reached !== point || passes-- > 0) return
+      if (isKilled) {
+        counts.killed++
+        await new Promise<never>(() => {})
+      }
+      counts.paused++
+      pausedNow++
+      passes = random.below(6)
+      await time.sleep(random.below(60_000))
+      pausedNow--
+    }
+  }
+
+  async function supervisor(): Promise<void> {
+    while (!isOver) {
+      const sink = world.createSink(fate())
+      sinks.push(sink)
+      await sink.start()
+      await time.sleep(2_000 + random.below(20_000))
+      if (random.chance(0.3)) await sink.stop(random.below(2_000))
+    }
+  }
+  async function rivals(): Promise<void> {
+    while (!isOver) {
+      await time.sleep(random.below(6_000))
+      const io = { catalog, store: world.store, clock: time, ids: world.ids, random }
+      await rivalMove(io, random.pick([eventsId, rejectedId]))
+    }
+  }
+  async function nature(): Promise<void> {
+    while (!isOver) {
+      await time.sleep(random.below(8_000))
+      catalog.deliver()
+      if (random.chance(0.1)) time.shiftClock(random.below(7_200_000) - 3_600_000)
+      if (random.chance(0.2)) retainCommitted(world)
+    }
+  }
+  async function cameras(): Promise<void> {
+    for (let left = records; left > 0; ) {
+      const count = Math.min(left, 1 + random.below(12))
+      await world.produce(count)
+      left -= count
+      await time.sleep(random.below(5_000))
+    }
+  }
+
+  await world.createTables()
+  chaos.level = 1
+  const background = [guard(supervisor()), guard(rivals()), guard(nature())]
+  await cameras()
+  await time.sleep(random.below(20_000))
+
+  isOver = true
+  chaos.level = 0
+  await Promise.all(background)
+  const last = world.createSink()
+  sinks.push(last)
+  await last.start()
+  // Zombies still wake up, and what was under way still arrives.
+  for (let round = 0; round < 200 && (pausedNow > 0 || !(await world.isDrained())); round++) {
+    await time.sleep(5_000)
+    catalog.deliver()
+  }
+  await time.sleep(30_000)
+  catalog.deliver()
+  for (const sink of sinks) await sink.stop(1_000)
+  if (findings.length > 0) throw findings[0]
+  const halted = sinks.find((sink) => sink.status().state === 'halted')
+  if (halted !== undefined) throw new Error(`a writer halted: ${halted.status().lastError}`)
+  const { rows } = await world.judge()
+  const sum = (name: keyof ReturnType<LogSink['status']>): number =>
+    sinks.reduce((total, sink) => total + (sink.status()[name] as number), 0)
+  return {
+    rows,
+    commits: sum('commits'),
+    conflicts: sum('conflicts'),
+    superseded: sum('superseded'),
+    unknownOutcomes: sum('unknownOutcomes'),
+    unknownOutcomesResolved: sum('unknownOutcomesResolved'),
+    ...counts,
+  }
+
+  function retainCommitted({ log }: World): void {
+    for (const positions of log.acknowledged.values()) {
+      for (const [p, offset] of positions) {
+        const { startOffset } = log.partitions[p] as { startOffset: number }
+        if (offset > startOffset) log.retain(p, offset - random.below(offset - startOffset))
+      }
+    }
+  }
+}
