@@ -21,60 +21,69 @@ export type RewrittenManifests = {
 
 /**
  * All manifests are read, although the first hit might be the last: a path that is live twice (a fault that
- * other writers have made) must go in both places. CommitConflict names paths that aren't live.
+ * other writers have made) must go in both places. CommitConflict names paths that aren't live; nothing has
+ * been written then.
  */
 export async function removeFiles(
   staging: Staging,
   manifests: readonly ManifestFile[],
   remove: ReadonlySet<string>,
 ): Promise<RewrittenManifests> {
+  const holding = await manifestsHolding(staging, manifests, remove)
   const result: ManifestFile[] = []
   const removed: DataFile[] = []
-  const missing = new Set(remove)
   let entriesProcessed = 0
-  let manifestsReplaced = 0
+  for (const manifest of manifests) {
+    if (!holding.has(manifest)) {
+      result.push(manifest)
+      continue
+    }
+    const rewritten: ManifestEntry[] = []
+    for (const entry of await staging.io.manifests.manifest(manifest)) {
+      if (!isLive(entry)) continue
+      const resolved = withInheritance(entry, manifest)
+      if (remove.has(entry.dataFile.filePath)) {
+        removed.push(entry.dataFile)
+        rewritten.push({ ...resolved, status: 'deleted', snapshotId: staging.snapshotId })
+      } else {
+        rewritten.push({ ...resolved, status: 'existing' })
+      }
+    }
+    entriesProcessed += rewritten.length
+    result.push(await writeManifest(staging, manifest.partitionSpecId, manifest.content, rewritten))
+  }
+  return { manifests: result, removed, entriesProcessed, manifestsReplaced: holding.size }
+}
+
+async function manifestsHolding(
+  staging: Staging,
+  manifests: readonly ManifestFile[],
+  paths: ReadonlySet<string>,
+): Promise<Set<ManifestFile>> {
+  const holding = new Set<ManifestFile>()
+  const missing = new Set(paths)
   // In portions, so that the entries of a big table are never in memory together.
-  const portion = 16
+  const portion = 64
   for (let start = 0; start < manifests.length; start += portion) {
     const part = manifests.slice(start, start + portion)
     const loaded = await loadManifests(staging.io.manifests, part)
     for (const [i, manifest] of part.entries()) {
-      const entries = loaded[i] as readonly ManifestEntry[]
-      if (!entries.some((entry) => isLive(entry) && remove.has(entry.dataFile.filePath))) {
-        result.push(manifest)
-        continue
+      for (const entry of loaded[i] as readonly ManifestEntry[]) {
+        if (!isLive(entry) || !paths.has(entry.dataFile.filePath)) continue
+        holding.add(manifest)
+        missing.delete(entry.dataFile.filePath)
       }
-      const rewritten: ManifestEntry[] = []
-      for (const entry of entries) {
-        if (!isLive(entry)) continue
-        if (remove.has(entry.dataFile.filePath)) {
-          missing.delete(entry.dataFile.filePath)
-          removed.push(entry.dataFile)
-          rewritten.push({
-            ...withInheritance(entry, manifest),
-            status: 'deleted',
-            snapshotId: staging.snapshotId,
-          })
-        } else {
-          rewritten.push({ ...withInheritance(entry, manifest), status: 'existing' })
-        }
-      }
-      entriesProcessed += rewritten.length
-      manifestsReplaced++
-      result.push(
-        await writeManifest(staging, manifest.partitionSpecId, manifest.content, rewritten),
-      )
     }
   }
   if (missing.size > 0) {
-    const paths = [...missing].slice(0, 5)
+    const named = [...missing].slice(0, 5)
     throw new PotokError(
       'CommitConflict',
-      `${missing.size} of the files to remove are not live any more, such as ${paths[0]}`,
-      { context: { location: staging.metadata.location, missing: missing.size, paths } },
+      `${missing.size} of the files to remove are not live any more, such as ${named[0]}`,
+      { context: { location: staging.metadata.location, missing: missing.size, paths: named } },
     )
   }
-  return { manifests: result, removed, entriesProcessed, manifestsReplaced }
+  return holding
 }
 
 export type MergeSettings = {
