@@ -138,7 +138,6 @@ function mayHoldRows(file: DataFile, columns: readonly ColumnRange[]): boolean {
     if (values !== undefined && nulls !== undefined && values > 0 && nulls >= values) return false
     const lower = file.lowerBounds?.get(field.id)
     const upper = file.upperBounds?.get(field.id)
-    if (lower === undefined && upper === undefined) return true
     return mayOverlap(
       range,
       lower === undefined ? null : decodeSingleValue(field.type, lower),
