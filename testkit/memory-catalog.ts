@@ -64,10 +64,6 @@ export function createMemoryCatalog(options: {
     return after
   }
 
-  function unsupported(): never {
-    throw new PotokError('Unsupported', 'the memory catalog has no such operation')
-  }
-
   const catalog: MemoryCatalog = {
     beforeCommit: async () => 'ok',
     beforeLoad: async () => {},
@@ -164,6 +160,14 @@ export function createMemoryCatalog(options: {
   return catalog
 }
 
+function unsupported(): never {
+  throw new PotokError('Unsupported', 'the memory catalog has no such operation')
+}
+
+function refuse(detail: string): never {
+  throw new PotokError('CommitConflict', `requirement failed: ${detail}`)
+}
+
 function nameOf(identifier: TableIdentifier): string {
   return [...identifier.namespace, identifier.name].join('.')
 }
@@ -173,62 +177,46 @@ function unknown(cause?: unknown): PotokError {
 }
 
 function check(requirement: TableRequirement, metadata: TableMetadata): void {
-  const refuse = (detail: string): never => {
-    throw new PotokError('CommitConflict', `requirement failed: ${detail}`)
-  }
-  switch (requirement.type) {
-    case 'assert-table-uuid':
-      if (requirement.uuid !== metadata.tableUuid) refuse('another table')
-      return
-    case 'assert-ref-snapshot-id': {
-      const current = metadata.refs[requirement.ref]?.snapshotId ?? null
-      if (current !== requirement.snapshotId) refuse(`${requirement.ref} is at ${current}`)
-      return
-    }
-    case 'assert-property':
-      if ((metadata.properties[requirement.key] ?? null) !== requirement.value) {
-        refuse(`property ${requirement.key}`)
-      }
-      return
-    default:
-      throw new PotokError('Unsupported', `requirement ${requirement.type}`)
+  if (requirement.type === 'assert-table-uuid') {
+    if (requirement.uuid !== metadata.tableUuid) refuse('another table')
+  } else if (requirement.type === 'assert-ref-snapshot-id') {
+    const current = metadata.refs[requirement.ref]?.snapshotId ?? null
+    if (current !== requirement.snapshotId) refuse(`${requirement.ref} is at ${current}`)
+  } else if (requirement.type === 'assert-property') {
+    const value = metadata.properties[requirement.key] ?? null
+    if (value !== requirement.value) refuse(`property ${requirement.key}`)
+  } else {
+    throw new PotokError('Unsupported', `requirement ${requirement.type}`)
   }
 }
 
 function updated(metadata: TableMetadata, update: TableUpdate, nowMs: number): TableMetadata {
-  switch (update.action) {
-    case 'add-snapshot':
-      return withSnapshot(metadata, update.snapshot, nowMs)
-    case 'set-snapshot-ref': {
-      const { action: _action, refName, ...ref } = update
-      const isMain = refName === 'main'
-      return {
-        ...metadata,
-        refs: { ...metadata.refs, [refName]: ref },
-        currentSnapshotId: isMain ? ref.snapshotId : metadata.currentSnapshotId,
-        snapshotLog: isMain
-          ? [...metadata.snapshotLog, { snapshotId: ref.snapshotId, timestampMs: nowMs }]
-          : metadata.snapshotLog,
-      }
-    }
-    case 'remove-snapshots': {
-      const gone = new Set(update.snapshotIds)
-      if (Object.values(metadata.refs).some(({ snapshotId }) => gone.has(snapshotId))) {
-        throw new PotokError('InvalidInput', 'a snapshot with a ref is not removed')
-      }
-      const snapshots = metadata.snapshots.filter(({ snapshotId }) => !gone.has(snapshotId))
-      return { ...metadata, snapshots }
-    }
-    case 'set-properties':
-      return { ...metadata, properties: { ...metadata.properties, ...update.updates } }
-    case 'remove-properties': {
-      const gone = new Set(update.removals)
-      const kept = Object.entries(metadata.properties).filter(([key]) => !gone.has(key))
-      return { ...metadata, properties: Object.fromEntries(kept) }
-    }
-    default:
-      throw new PotokError('Unsupported', `update ${update.action}`)
+  if (update.action === 'add-snapshot') return withSnapshot(metadata, update.snapshot, nowMs)
+  if (update.action === 'set-snapshot-ref') {
+    const { action: _action, refName, ...ref } = update
+    const refs = { ...metadata.refs, [refName]: ref }
+    if (refName !== 'main') return { ...metadata, refs }
+    const entry = { snapshotId: ref.snapshotId, timestampMs: nowMs }
+    const snapshotLog = [...metadata.snapshotLog, entry]
+    return { ...metadata, refs, currentSnapshotId: ref.snapshotId, snapshotLog }
   }
+  if (update.action === 'remove-snapshots') {
+    const gone = new Set(update.snapshotIds)
+    if (Object.values(metadata.refs).some(({ snapshotId }) => gone.has(snapshotId))) {
+      throw new PotokError('InvalidInput', 'a snapshot with a ref is not removed')
+    }
+    const snapshots = metadata.snapshots.filter(({ snapshotId }) => !gone.has(snapshotId))
+    return { ...metadata, snapshots }
+  }
+  if (update.action === 'set-properties') {
+    return { ...metadata, properties: { ...metadata.properties, ...update.updates } }
+  }
+  if (update.action === 'remove-properties') {
+    const gone = new Set(update.removals)
+    const kept = Object.entries(metadata.properties).filter(([key]) => !gone.has(key))
+    return { ...metadata, properties: Object.fromEntries(kept) }
+  }
+  throw new PotokError('Unsupported', `update ${update.action}`)
 }
 
 function withSnapshot(metadata: TableMetadata, snapshot: Snapshot, nowMs: number): TableMetadata {

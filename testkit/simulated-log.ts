@@ -56,9 +56,16 @@ export function createSimulatedLog(options: {
       // Nothing but offsets without records up to the end.
       const empty = new Uint8Array(0)
       return {
-        ...{ logPartition, baseOffset: position, nextOffset: endOffset, count: 0, offsets: null },
-        ...{ receivedAtUs: new Float64Array(0), kinds: empty, eventIds: null },
-        ...{ valueEnds: new Uint32Array(0), values: empty },
+        logPartition,
+        baseOffset: position,
+        nextOffset: endOffset,
+        count: 0,
+        offsets: null,
+        receivedAtUs: new Float64Array(0),
+        kinds: empty,
+        eventIds: null,
+        valueEnds: new Uint32Array(0),
+        values: empty,
       }
     }
     const dense = buildBlock(

@@ -26,7 +26,7 @@ import type {
   Service,
   ServiceHealth,
 } from '../../kernel/ports.ts'
-import type { RecordBlock } from '../../kernel/record-block.ts'
+import { blockOffset, type RecordBlock } from '../../kernel/record-block.ts'
 import type { Catalog } from '../catalog.ts'
 import {
   backoffMs,
@@ -37,8 +37,8 @@ import {
   type CrashHook,
   type ManifestCache,
 } from './commit-batch.ts'
-import { readPositions } from './positions.ts'
-import { checkGap, readState, startPositions, tableName } from './read-state.ts'
+import { isSamePosition, readPositions } from './positions.ts'
+import { isInsideLog, readState, startPositions, tableName } from './read-state.ts'
 import { SinkHalt } from './sink-halt.ts'
 import type { LogPosition, SinkFill, SinkProcessor, SinkState } from './sink-processor.ts'
 import { createSinkStatus, type SinkStatus } from './sink-status.ts'
@@ -111,6 +111,8 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
   let running: Promise<void> | null = null
   let reader: LogReader | null = null
   let isReaderSuspect = false
+  /** Ends of the log partitions, at most `lagRefreshMs` old. */
+  let endsSeen: ReadonlyMap<number, number> = new Map()
 
   function throwIfEnded(): void {
     if (ending.signal.aborted) throw new PotokError('ShuttingDown', 'the sink was told to stop')
@@ -141,7 +143,7 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
     isReaderSuspect = true
     reader ??= await log.openReader({ group: config.group })
     const assignment = [...reader.assignment()]
-    const positions = startPositions(stored, await log.identity(), await log.ranges(), assignment)
+    const positions = await checkedPositions(stored, assignment)
     for (const logPartition of assignment) {
       const { nextOffset } = positions.get(logPartition) as LogPosition
       if (stored.positions.size === 0 && nextOffset > 0) {
@@ -157,6 +159,24 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
     processor.begin(state)
     status.begun(positions, assignment)
     return { state, assignment }
+  }
+
+  async function checkedPositions(
+    stored: SinkState,
+    assignment: readonly number[],
+  ): Promise<Map<number, LogPosition>> {
+    try {
+      return startPositions(stored, await log.identity(), await log.ranges(), assignment)
+    } catch (error) {
+      if (!(error instanceof SinkHalt)) throw error
+      // Another writer may have committed, and retention followed it, since the tables were loaded.
+      const now = await readState({ catalog, clock, sleep }, processor.tables)
+      const isStale = [...now.positions].some(
+        ([p, at]) => !isSamePosition(at, stored.positions.get(p)),
+      )
+      if (!isStale) throw error
+      throw new PotokError('Unavailable', 'positions moved while they were read', { cause: error })
+    }
   }
 
   /** Steps 2 and 3, over and over; returns where step 1 is due again. */
@@ -204,7 +224,7 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       let polledBytes = 0
       let sliceStartMs = clock.nowMs()
       for (const block of blocks) {
-        await checkContinues(state, block, ends)
+        if (!(await continues(block, ends))) return null
         polledBytes += block.values.byteLength
         fill = processor.add(block)
         ends.set(block.logPartition, block.nextOffset)
@@ -217,12 +237,14 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       const nowMs = clock.nowMs()
       // A clock set back must not keep a batch from ever being due.
       if (firstMs !== null && firstMs > nowMs) firstMs = nowMs
-      const isCaughtUp = polledBytes < config.pollBytes / 2
       status.collected(fill.rows, firstMs)
-      await refreshLag(nowMs)
+      await lookAtEnds(nowMs)
+      const isCaughtUp = assignment.every((p) => (ends.get(p) ?? 0) >= (endsSeen.get(p) ?? 0))
       if (firstMs !== null && isDue(fill, firstMs, nowMs, isCaughtUp)) return ends
       if (firstMs === null && blocks.length === 0) status.succeeded()
-      if (isCaughtUp && blocks.length > 0) await sleepPort(config.pollPauseMs, stopping.signal)
+      const isSmall = polledBytes < config.pollBytes / 8
+      if (isCaughtUp && isSmall && blocks.length > 0)
+        await sleepPort(config.pollPauseMs, stopping.signal)
     }
     return firstMs === null ? null : ends
   }
@@ -251,12 +273,14 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
     }
   }
 
-  /** Offsets rise without repetition; a gap is legitimate only if retention didn't make it. */
-  async function checkContinues(
-    state: SinkState,
+  /**
+   * Offsets rise without repetition. False where a gap is one that retention made: then either another
+   * writer has read those records, or step 1 stops the sink. It never becomes a row that calls them empty.
+   */
+  async function continues(
     block: RecordBlock,
     ends: ReadonlyMap<number, number>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { logPartition, baseOffset, nextOffset } = block
     const wantedOffset = ends.get(logPartition)
     if (wantedOffset === undefined || baseOffset < wantedOffset || nextOffset <= baseOffset) {
@@ -264,7 +288,8 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
         context: { logPartition, baseOffset, nextOffset, wantedOffset },
       })
     }
-    if (baseOffset > wantedOffset) await checkGap(log, state, logPartition, wantedOffset)
+    const firstOffset = block.count > 0 ? blockOffset(block, 0) : nextOffset
+    return firstOffset === wantedOffset || isInsideLog(log, logPartition, wantedOffset)
   }
 
   async function stage(
@@ -336,9 +361,16 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
     }
   }
 
-  async function refreshLag(nowMs: number): Promise<void> {
+  /** Once in a while: for the display of lag, and to know whether the log is read to its end. */
+  async function lookAtEnds(nowMs: number): Promise<void> {
     if (!status.isLagStale(nowMs, lagRefreshMs)) return
-    status.lag(await log.ranges(), nowMs)
+    try {
+      const ranges = await log.ranges()
+      endsSeen = new Map(ranges.map((range) => [range.logPartition, range.endOffset]))
+      status.lag(ranges, nowMs)
+    } catch (error) {
+      logger.warn({ group: config.group, error: describeError(error) }, 'the lag is unknown')
+    }
   }
 
   function reportFailure(error: unknown): void {

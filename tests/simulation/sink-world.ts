@@ -23,6 +23,8 @@ import { eventsId, judgeCommit, judgeWorld, rejectedId } from './sink-oracle.ts'
 import { rivalMove } from './sink-rivals.ts'
 
 export const startMs = Date.UTC(2025, 3, 5, 10)
+const unavailable = (what: string): PotokError => new PotokError('Unavailable', what)
+const jsonBytes = (item: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(item))
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 export type World = ReturnType<typeof createWorld>
@@ -34,7 +36,6 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
   const time = createSimulatedTime(startMs)
   const chaos = { level: 0 }
   const unlucky = (probability: number): boolean => random.chance(probability * chaos.level)
-  const unavailable = (what: string): PotokError => new PotokError('Unavailable', what)
 
   const store = createMemoryObjectStore({
     nowMs: () => time.nowMs(),
@@ -62,7 +63,15 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
     if (!unlucky(0.4)) return 'ok'
     return random.pick(['request-lost', 'answer-lost', 'delayed'] as const)
   }
-  catalog.afterApply = judgeCommit
+  const findings: unknown[] = []
+  catalog.afterApply = (before, after) => {
+    try {
+      judgeCommit(before, after)
+    } catch (error) {
+      // Kept, not thrown: a sink would take it for a lost answer and try again.
+      findings.push(error)
+    }
+  }
   const log = createSimulatedLog({
     partitionCount: options.partitionCount ?? 2,
     time,
@@ -125,15 +134,14 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
     kind: 'event' | 'rejected'
   } {
     const receivedAtUs = time.nowMs() * 1_000
-    const value = (item: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(item))
     const base = { logPartition, receivedAtUs, eventId: null }
     if (random.chance(0.1)) {
       const item = { reason: 'missing_field', detail: 'speed', source: 'http' }
       const payload = { ...item, kvfv_id: null, payload: '{}' }
-      return { record: { ...base, kind: 1, value: value(payload) }, kind: 'rejected' }
+      return { record: { ...base, kind: 1, value: jsonBytes(payload) }, kind: 'rejected' }
     }
     if (random.chance(0.05)) {
-      return { record: { ...base, kind: 0, value: value(['nonsense']) }, kind: 'rejected' }
+      return { record: { ...base, kind: 0, value: jsonBytes(['nonsense']) }, kind: 'rejected' }
     }
     const lateMs = random.chance(0.2) ? random.below(5 * 86_400_000) : random.below(5_000)
     const detection = {
@@ -142,7 +150,7 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
       vehicle_speed: random.below(1_000) / 10,
       lane: random.below(4),
     }
-    return { record: { ...base, kind: 0, value: value(detection) }, kind: 'event' }
+    return { record: { ...base, kind: 0, value: jsonBytes(detection) }, kind: 'event' }
   }
 
   async function isDrained(): Promise<boolean> {
@@ -152,8 +160,19 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
   }
 
   return {
-    ...{ random, ids, time, chaos, store, catalog, log, kinds },
-    ...{ createTables, createSink, produce, isDrained },
+    random,
+    ids,
+    time,
+    chaos,
+    store,
+    catalog,
+    log,
+    kinds,
+    findings,
+    createTables,
+    createSink,
+    produce,
+    isDrained,
     judge: () => {
       catalog.beforeLoad = async () => {}
       return judgeWorld(log, kinds, catalog, store.objects)
@@ -203,11 +222,9 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
   const { random, time, chaos, catalog } = world
   const sinks: LogSink[] = []
   const counts = { killed: 0, paused: 0 }
-  let isOver = false
-  let pausedNow = 0
-  const findings: unknown[] = []
+  const now = { isOver: false, paused: 0 }
   const guard = (task: Promise<void>): Promise<void> =>
-    task.catch((error: unknown) => void findings.push(error))
+    task.catch((error: unknown) => void world.findings.push(error))
 
   /** What befalls one writer: a crash point and how often it is passed before. */
   function fate(): (point: CrashPoint) => Promise<void> {
@@ -215,21 +232,21 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
     const isKilled = random.chance(0.5)
     let passes = random.below(6)
     return async (reached) => {
-      if (isOver || reached !== point || passes-- > 0) return
+      if (now.isOver || reached !== point || passes-- > 0) return
       if (isKilled) {
         counts.killed++
         await new Promise<never>(() => {})
       }
       counts.paused++
-      pausedNow++
+      now.paused++
       passes = random.below(6)
       await time.sleep(random.below(60_000))
-      pausedNow--
+      now.paused--
     }
   }
 
   async function supervisor(): Promise<void> {
-    while (!isOver) {
+    while (!now.isOver) {
       const sink = world.createSink(fate())
       sinks.push(sink)
       await sink.start()
@@ -238,14 +255,14 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
     }
   }
   async function rivals(): Promise<void> {
-    while (!isOver) {
+    while (!now.isOver) {
       await time.sleep(random.below(6_000))
       const io = { catalog, store: world.store, clock: time, ids: world.ids, random }
       await rivalMove(io, random.pick([eventsId, rejectedId]))
     }
   }
   async function nature(): Promise<void> {
-    while (!isOver) {
+    while (!now.isOver) {
       await time.sleep(random.below(8_000))
       catalog.deliver()
       if (random.chance(0.1)) time.shiftClock(random.below(7_200_000) - 3_600_000)
@@ -267,21 +284,21 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
   await cameras()
   await time.sleep(random.below(20_000))
 
-  isOver = true
+  now.isOver = true
   chaos.level = 0
   await Promise.all(background)
   const last = world.createSink()
   sinks.push(last)
   await last.start()
   // Zombies still wake up, and what was under way still arrives.
-  for (let round = 0; round < 200 && (pausedNow > 0 || !(await world.isDrained())); round++) {
+  for (let round = 0; round < 200 && (now.paused > 0 || !(await world.isDrained())); round++) {
     await time.sleep(5_000)
     catalog.deliver()
   }
   await time.sleep(30_000)
   catalog.deliver()
   for (const sink of sinks) await sink.stop(1_000)
-  if (findings.length > 0) throw findings[0]
+  if (world.findings.length > 0) throw world.findings[0]
   const halted = sinks.find((sink) => sink.status().state === 'halted')
   if (halted !== undefined) throw new Error(`a writer halted: ${halted.status().lastError}`)
   const { rows } = await world.judge()

@@ -11,7 +11,7 @@ vi.mock('node:zlib', async (importOriginal) => {
 })
 
 const single = process.env['POTOK_SIM_SEED']
-const seedCount = Number(process.env['POTOK_SIM_SEEDS'] ?? 200)
+const seedCount = Number(process.env['POTOK_SIM_SEEDS'] ?? 150)
 
 test('every offset is in the tables exactly once, whatever happens to the writers', async () => {
   const seeds =

@@ -1,0 +1,262 @@
+/** What a sink promises beside exactly once: when it stops for good, when it commits, how it ends. */
+import { expect, test, vi } from 'vitest'
+import { lineageOf, positionKey, readPositions } from '../../iceberg/sink/positions.ts'
+import type { TableMetadata } from '../../iceberg/spec/table-metadata.ts'
+import { PotokError } from '../../kernel/errors.ts'
+import { eventsId, liveRows, rejectedId } from './sink-oracle.ts'
+import { createWorld, runScenario, type World } from './sink-world.ts'
+
+vi.mock('node:zlib', async (importOriginal) => {
+  const { synchronousZlib } = await import('./synchronous-zlib.ts')
+  return synchronousZlib(await importOriginal())
+})
+
+/** A world whose tables hold some commits, and no writer. */
+async function filledWorld(seed: number): Promise<World> {
+  const world = createWorld(seed)
+  await runScenario(world, async () => {
+    await world.createTables()
+    const sink = world.createSink()
+    await sink.start()
+    for (let i = 0; i < 4; i++) {
+      await world.produce(20)
+      await world.time.sleep(10_000)
+    }
+    await sink.stop(10_000)
+  })
+  return world
+}
+
+async function metadataOf(world: World, identifier = eventsId): Promise<TableMetadata> {
+  return (await world.catalog.loadTable(identifier)).metadata
+}
+
+/** Starts a writer and gives what its health says after a while. */
+async function healthAfter(world: World, ms = 20_000) {
+  const sink = world.createSink()
+  await sink.start()
+  await world.produce(5)
+  await world.time.sleep(ms)
+  const health = sink.health()
+  await sink.stop(1_000)
+  return health
+}
+
+async function away(): Promise<never> {
+  throw new PotokError('Unavailable', 'connection refused')
+}
+
+async function rollBack(world: World, identifier: typeof eventsId): Promise<void> {
+  const metadata = await metadataOf(world, identifier)
+  const older = lineageOf(metadata).snapshots[2]
+  if (older === undefined) throw new Error('too few snapshots')
+  world.catalog.plant(identifier, {
+    ...metadata,
+    currentSnapshotId: older.snapshotId,
+    refs: { main: { type: 'branch', snapshotId: older.snapshotId } },
+  })
+}
+
+const halts: Record<string, { case: string; spoil: (world: World) => Promise<void> }> = {
+  'a table with snapshots but no positions': {
+    case: 'positions_missing',
+    async spoil(world) {
+      for (const identifier of [eventsId, rejectedId]) {
+        const metadata = await metadataOf(world, identifier)
+        world.catalog.plant(identifier, { ...metadata, properties: {} })
+      }
+    },
+  },
+  'a table that was rolled back': {
+    case: 'rolled_back',
+    async spoil(world) {
+      await rollBack(world, eventsId)
+      await rollBack(world, rejectedId)
+    },
+  },
+  'a table that was rolled back to nothing': {
+    case: 'rolled_back',
+    async spoil(world) {
+      const metadata = await metadataOf(world)
+      world.catalog.plant(eventsId, { ...metadata, currentSnapshotId: null, refs: {} })
+    },
+  },
+  'a second table that was restored alone': {
+    case: 'tables_disagree',
+    async spoil(world) {
+      const metadata = await metadataOf(world, rejectedId)
+      world.catalog.plant(rejectedId, {
+        ...metadata,
+        properties: {},
+        currentSnapshotId: null,
+        snapshots: [],
+        refs: {},
+      })
+    },
+  },
+  'another log under the same name': {
+    case: 'log_replaced',
+    async spoil(world) {
+      world.log.logIdentity = { ...world.log.logIdentity, topicId: 'topic-2' }
+    },
+  },
+  'a log whose retention overtook the table': {
+    case: 'below_log_start',
+    async spoil(world) {
+      await world.produce(30)
+      const { endOffset } = world.log.partitions[0] as { endOffset: number }
+      world.log.retain(0, endOffset)
+    },
+  },
+  'a log that was truncated': {
+    case: 'above_log_end',
+    async spoil(world) {
+      world.log.truncate(0, 3)
+      world.log.truncate(1, 3)
+    },
+  },
+}
+
+for (const [what, { case: haltCase, spoil }] of Object.entries(halts)) {
+  test(`${what} stops the sink for good, red, with the choices`, async () => {
+    const world = await filledWorld(1)
+    await runScenario(world, async () => {
+      await spoil(world)
+      const before = [await metadataOf(world, eventsId), await metadataOf(world, rejectedId)]
+      const health = await healthAfter(world)
+      expect(health.ok).toBe(false)
+      expect(health.details['haltCase']).toBe(haltCase)
+      expect(health.reason).toContain('Choices:')
+      expect([await metadataOf(world, eventsId), await metadataOf(world, rejectedId)]).toEqual(
+        before,
+      )
+    })
+  })
+}
+
+test('retention that overtakes a running sink stops it instead of making a gap row', async () => {
+  const world = createWorld(2)
+  await runScenario(world, async () => {
+    await world.createTables()
+    const sink = world.createSink()
+    await sink.start()
+    await world.produce(10)
+    await world.time.sleep(10_000)
+    await world.produce(40)
+    const { endOffset } = world.log.partitions[1] as { endOffset: number }
+    world.log.retain(1, endOffset - 1)
+    await world.time.sleep(10_000)
+    expect(sink.health().details['haltCase']).toBe('below_log_start')
+    await sink.stop(1_000)
+  })
+})
+
+test('a commit comes at most 5 s after its oldest record was received, with other partitions idle', async () => {
+  const world = createWorld(3, { partitionCount: 8 })
+  await runScenario(world, async () => {
+    await world.createTables()
+    const sink = world.createSink()
+    await sink.start()
+    await world.time.sleep(30_000)
+    for (let round = 0; round < 5; round++) {
+      await world.produce(1)
+      await world.time.sleep(5_000)
+      expect(await world.isDrained()).toBe(true)
+      await world.time.sleep(20_000)
+    }
+    expect(sink.status().commits).toBe(5)
+    await sink.stop(1_000)
+  })
+})
+
+test('catching up makes commits of full size although every record is overdue', async () => {
+  const world = createWorld(4)
+  await runScenario(world, async () => {
+    await world.createTables()
+    await world.produce(400)
+    await world.time.sleep(3_600_000)
+    const sink = world.createSink()
+    await sink.start()
+    await world.time.sleep(60_000)
+    expect(await world.isDrained()).toBe(true)
+    expect(sink.status().commits).toBeLessThanOrEqual(12)
+    await sink.stop(1_000)
+  })
+})
+
+test('a stop with time commits what is collected; after a stop without, nothing is written', async () => {
+  const world = createWorld(5)
+  await runScenario(world, async () => {
+    await world.createTables()
+    const sink = world.createSink()
+    await sink.start()
+    await world.produce(10)
+    await world.time.sleep(1_500)
+    expect(sink.status().commits).toBe(0)
+    await sink.stop(10_000)
+    expect(await world.isDrained()).toBe(true)
+
+    const hasty = world.createSink()
+    await hasty.start()
+    await world.produce(10)
+    await world.time.sleep(1_500)
+    await hasty.stop(0)
+    const before = await metadataOf(world)
+    await world.time.sleep(120_000)
+    expect(await metadataOf(world)).toEqual(before)
+  })
+})
+
+test('a move over offsets without records makes a snapshot, and a range that closes the audit', async () => {
+  const world = createWorld(6, { partitionCount: 1 })
+  await runScenario(world, async () => {
+    await world.createTables()
+    world.log.skip(0, 7)
+    const sink = world.createSink()
+    await sink.start()
+    await world.time.sleep(30_000)
+    await sink.stop(1_000)
+    expect(readPositions((await metadataOf(world)).properties).get(0)?.nextOffset).toBe(7)
+    expect((await metadataOf(world)).snapshots).toHaveLength(1)
+    const rows = await liveRows(world.store.objects, await metadataOf(world, rejectedId))
+    expect(rows).toMatchObject([{ reason: 'log_gap', log_offset: 0, record_count: 7 }])
+  })
+})
+
+test('while the catalog is away the sink keeps trying, says so, and goes on by itself', async () => {
+  const world = createWorld(7)
+  await runScenario(world, async () => {
+    await world.createTables()
+    const sink = world.createSink()
+    await sink.start()
+    await world.time.sleep(5_000)
+    const { beforeCommit, beforeLoad } = world.catalog
+    world.catalog.beforeCommit = away
+    world.catalog.beforeLoad = away
+    await world.produce(10)
+    await world.time.sleep(120_000)
+    expect(sink.health().ok).toBe(false)
+    expect(sink.health().reason).toContain('connection refused')
+    world.catalog.beforeCommit = beforeCommit
+    world.catalog.beforeLoad = beforeLoad
+    await world.time.sleep(20_000)
+    expect(sink.health().ok).toBe(true)
+    await sink.stop(1_000)
+    await world.judge()
+  })
+})
+
+test('the watermark beside the position is the greatest event time, never later than receipt', async () => {
+  const world = await filledWorld(8)
+  await runScenario(world, async () => {
+    const metadata = await metadataOf(world)
+    const rows = await liveRows(world.store.objects, metadata)
+    for (const [logPartition, { eventTimeUsMax }] of readPositions(metadata.properties)) {
+      const times = rows
+        .filter((row) => row['log_partition'] === logPartition)
+        .map((row) => Math.min(row['event_time'] as number, row['received_at'] as number))
+      expect(eventTimeUsMax).toBe(Math.max(...times))
+    }
+    expect(metadata.properties[positionKey(0)]).toContain('"next_offset"')
+  })
+})
