@@ -15,6 +15,9 @@ export type Exactness = {
   readonly overrides: ReadonlyMap<number, number>
 }
 
+/** In the summary of each snapshot that an exact run makes: the id of the run. */
+export const summaryExactRunKey = 'potok.exact.run_id'
+
 /** Above this many overrides all are merged to their minimum's promise: days become dirty, never wrong. */
 export const exactnessOverridesMax = 400
 
