@@ -1,9 +1,10 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
+import avro from 'avsc'
 import { describe, expect, test } from 'vitest'
 import type { DataFile, ManifestEntry, ManifestFile, PartitionValue } from '../spec/data-file.ts'
 import { partitionTypes } from '../spec/schema.ts'
 import type { PartitionSpec, Schema } from '../spec/table-metadata.ts'
-import { decodeAvroContainer } from './avro-container.ts'
+import { decodeAvroContainer, encodeAvroContainer } from './avro-container.ts'
 import { avroName, decimalBytes } from './manifest-avro.ts'
 import { decodeManifestList, encodeManifestList, unknownCount } from './manifest-list.ts'
 import { decodeManifest, encodeManifest } from './manifest.ts'
@@ -70,9 +71,7 @@ const dataFiles: fc.Arbitrary<DataFile> = fc.record(
     filePath: fc.string({ unit: 'binary' }),
     fileFormat: fc.constantFrom('PARQUET', 'AVRO', 'ORC'),
     specId: fc.constant(7),
-    partition: fc.tuple(
-      ...partitionCases.map(([, values]) => fc.option(values)),
-    ) as unknown as fc.Arbitrary<PartitionValue[]>,
+    partition: fc.tuple(...partitionCases.map(([, values]) => fc.option(values))),
     recordCount: count,
     fileSizeBytes: count,
     columnSizes: mapOf(count),
@@ -111,6 +110,10 @@ function encode(list: readonly ManifestEntry[]): Promise<Buffer> {
   return encodeManifest({ schema, spec, partitionTypes: types, content: 'data', entries: list })
 }
 
+function field(id: number, name: string, type: unknown): object {
+  return { name, type, 'field-id': id }
+}
+
 /** avsc reads bytes as Buffers. */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
@@ -141,7 +144,10 @@ describe('a manifest', () => {
     expect(JSON.parse(container.metadata.get('schema') as string)).toMatchObject({
       type: 'struct',
       'schema-id': 3,
-      fields: [{ id: 1, name: 'c 0', required: false, type: 'boolean' }, ...Array(14).fill({})],
+      fields: [
+        { id: 1, name: 'c 0', required: false, type: 'boolean' },
+        ...Array.from({ length: 14 }, () => ({})),
+      ],
     })
     expect(JSON.parse(container.metadata.get('partition-spec') as string)[4]).toEqual({
       'source-id': 5,
@@ -190,9 +196,6 @@ describe('a manifest', () => {
 
   test('without ids of its own takes the snapshot from the list, and age 0 where format v1 wrote it', async () => {
     // The v1 schema: no sequence numbers, no content, other names; resolved by field id.
-    const { default: avro } = await import('avsc')
-    const { encodeAvroContainer } = await import('./avro-container.ts')
-    const field = (id: number, name: string, type: unknown) => ({ name, type, 'field-id': id })
     const v1 = {
       type: 'record',
       name: 'entry',
@@ -279,9 +282,6 @@ describe('a manifest list', () => {
   })
 
   test('of format v1 has age 0, and counts that are unknown rather than 0', async () => {
-    const { default: avro } = await import('avsc')
-    const { encodeAvroContainer } = await import('./avro-container.ts')
-    const field = (id: number, name: string, type: unknown) => ({ name, type, 'field-id': id })
     const v1 = {
       type: 'record',
       name: 'manifest_file',

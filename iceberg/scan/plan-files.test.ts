@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createMemoryObjectStore } from '../../adapters/object-store/memory-object-store.ts'
 import type { ColumnStats } from '../../kernel/columns.ts'
@@ -22,16 +22,16 @@ import { daysFilter, type ScanFilter, type ScanPredicate } from './scan-filter.t
 const day = 20_000
 const at = (days: number, us = 0) => startOfDayUs(day + days) + us
 
+function stats(
+  fieldId: number,
+  lower: ColumnStats['lower'],
+  upper: ColumnStats['upper'],
+): ColumnStats {
+  return { fieldId, sizeBytes: 1, valueCount: 10, nullCount: 0, lower, upper }
+}
+
 /** A file of events of one day, with cameras and instants in the given ranges. */
 function file(name: string, cameras: readonly [string, string], times: readonly [number, number]) {
-  const stats = (fieldId: number, lower: ColumnStats['lower'], upper: ColumnStats['upper']) => ({
-    fieldId,
-    sizeBytes: 1,
-    valueCount: 10,
-    nullCount: 0,
-    lower,
-    upper,
-  })
   return dataFileOf(
     eventsTable,
     {
@@ -161,6 +161,23 @@ describe('a scan', () => {
   })
 })
 
+function matches(row: Record<string, SingleValue | null>, predicate: ScanPredicate): boolean {
+  const value = row[predicate.column] ?? null
+  if (value === null) return false
+  if (predicate.op === 'in') {
+    return predicate.values.some((each) => compareSingleValues(value, each) === 0)
+  }
+  const order = compareSingleValues(value, predicate.value)
+  const holds = {
+    '=': order === 0,
+    '<': order < 0,
+    '<=': order <= 0,
+    '>': order > 0,
+    '>=': order >= 0,
+  }
+  return holds[predicate.op]
+}
+
 test('a file that holds a matching row is never pruned, whatever the partitioning', async () => {
   const instant = fc.integer({ min: -3 * 86_400_000_000, max: 3 * 86_400_000_000 })
   const columns: Record<string, { type: string; values: fc.Arbitrary<SingleValue> }> = {
@@ -220,22 +237,6 @@ test('a file that holds a matching row is never pruned, whatever the partitionin
       }),
     ) as fc.Arbitrary<ScanPredicate>
   })
-  const matches = (row: Record<string, SingleValue | null>, predicate: ScanPredicate): boolean => {
-    const value = row[predicate.column] ?? null
-    if (value === null) return false
-    if (predicate.op === 'in') {
-      return predicate.values.some((each) => compareSingleValues(value, each) === 0)
-    }
-    const order = compareSingleValues(value, predicate.value)
-    const holds = {
-      '=': order === 0,
-      '<': order < 0,
-      '<=': order <= 0,
-      '>': order > 0,
-      '>=': order >= 0,
-    }
-    return holds[predicate.op]
-  }
   const boundsOf = (group: readonly Record<string, SingleValue | null>[], name: string) => {
     const values = group
       .map((row) => row[name] ?? null)

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compareSingleValues, type SingleValue } from '../codec/single-value.ts'
 import { applyTransform, hashOf, isMonotone, parseTransform, resultTypeOf } from './transforms.ts'

@@ -95,7 +95,7 @@ test('a setting that is no number is an error that names it', () => {
     { 'history.expire.min-snapshots-to-keep': '0' },
   ]) {
     expect(() => planSnapshotExpiry(metadata(line, { main }, properties), 0)).toThrow(
-      Object.keys(properties)[0] as string,
+      Object.keys(properties)[0],
     )
   }
 })

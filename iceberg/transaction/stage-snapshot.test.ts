@@ -39,6 +39,24 @@ async function manifestsOf(table: StagedTable): Promise<readonly ManifestFile[]>
   return createManifestCache(table.io.store, 1e6).manifestList(head(table).manifestList)
 }
 
+function manifest(sequenceNumber: number, manifestLength: number): ManifestFile {
+  return {
+    manifestPath: `m${sequenceNumber}`,
+    manifestLength,
+    partitionSpecId: 0,
+    content: 'data',
+    sequenceNumber,
+    minSequenceNumber: sequenceNumber,
+    addedSnapshotId: 1n,
+    addedFilesCount: 1,
+    existingFilesCount: 0,
+    deletedFilesCount: 0,
+    addedRowsCount: 1,
+    existingRowsCount: 0,
+    deletedRowsCount: 0,
+  }
+}
+
 describe('an append', () => {
   test('keeps the manifests there are, adds one, and gives its files the new sequence number', async () => {
     const table = events()
@@ -332,21 +350,6 @@ describe('small manifests', () => {
 
   test('are merged one bin a commit, up to the target size, like sizes together, oldest first', () => {
     const settings = { isEnabled: true, minCountToMerge: 4, targetSizeBytes: 1_000_000 }
-    const manifest = (sequenceNumber: number, manifestLength: number): ManifestFile => ({
-      manifestPath: `m${sequenceNumber}`,
-      manifestLength,
-      partitionSpecId: 0,
-      content: 'data',
-      sequenceNumber,
-      minSequenceNumber: sequenceNumber,
-      addedSnapshotId: 1n,
-      addedFilesCount: 1,
-      existingFilesCount: 0,
-      deletedFilesCount: 0,
-      addedRowsCount: 1,
-      existingRowsCount: 0,
-      deletedRowsCount: 0,
-    })
     const paths = (list: ManifestFile[]) =>
       planMerges(list, settings).map((bin) => bin.map((each) => each.manifestPath))
     const small = [9, 8, 7, 6].map((i) => manifest(i, 3_000))
