@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createCameraLimits, speedLimitsOf } from './camera-limits.ts'
+import { createCameraLimits } from './camera-limits.ts'
 import type { SpeedLimit } from './exact-engine.ts'
 
 const entry = (validFromUs: number | null, limitMilli: number | null): SpeedLimit => ({
@@ -46,27 +46,4 @@ test('of two entries of one instant the higher counts, in whatever order they co
       },
     ),
   )
-})
-
-test('rows of the table cameras become limits, in 0.001 km/h', () => {
-  const limits = speedLimitsOf({
-    rowCount: 2,
-    columns: {
-      kvfv_id: { type: 'string', values: ['KV1', 'KV2'] },
-      speed_limit: {
-        type: 'double',
-        values: new Float64Array([60.1, 7]),
-        nulls: new Uint8Array([0, 1]),
-      },
-      valid_from: {
-        type: 'timestamptz',
-        values: new Float64Array([7, 5]),
-        nulls: new Uint8Array([1, 0]),
-      },
-    },
-  })
-  expect(limits).toEqual([
-    { kvfvId: 'KV1', validFromUs: null, limitMilli: 60_100 },
-    { kvfvId: 'KV2', validFromUs: 5, limitMilli: null },
-  ])
 })

@@ -2,8 +2,6 @@
  * Speed limits by camera and time: each entry holds from its instant until that of the camera's next one.
  * Of two entries of one instant the higher counts, so that the order in which they come doesn't matter.
  */
-import assert from 'node:assert/strict'
-import type { ColumnBatch } from './columns.ts'
 import type { SpeedLimit } from './exact-engine.ts'
 
 /** Entries of one camera, oldest first. */
@@ -55,19 +53,4 @@ function timeline(entries: readonly SpeedLimit[]): LimitTimeline {
     fromUs: sorted.map(([from]) => from),
     limitMilli: sorted.map(([, limit]) => limit),
   }
-}
-
-/** Columns of the table `cameras` that limits are made of. */
-export const speedLimitColumns = ['kvfv_id', 'speed_limit', 'valid_from'] as const
-
-/** Limits from rows of the table `cameras`. A row without a limit says that from then on none is known. */
-export function speedLimitsOf(cameras: ColumnBatch): SpeedLimit[] {
-  const { kvfv_id: ids, speed_limit: limits, valid_from: froms } = cameras.columns
-  assert(ids?.type === 'string' && limits?.type === 'double' && froms?.type === 'timestamptz')
-  return Array.from({ length: cameras.rowCount }, (_, row) => ({
-    kvfvId: ids.values[row] as string,
-    validFromUs: froms.nulls?.[row] === 1 ? null : (froms.values[row] as number),
-    limitMilli:
-      limits.nulls?.[row] === 1 ? null : Math.round((limits.values[row] as number) * 1_000),
-  }))
 }
