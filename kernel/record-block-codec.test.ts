@@ -50,6 +50,15 @@ function expected(records: readonly LogRecord[], baseOffset: number) {
   }))
 }
 
+function isCorrupt(candidate: Uint8Array): boolean {
+  try {
+    decodeBlock(candidate)
+    return false
+  } catch (error) {
+    return isPotokError(error, 'DataCorrupt')
+  }
+}
+
 describe('record block codec', () => {
   it('gives back what was encoded, wherever the bytes lie', () => {
     fc.assert(
@@ -101,14 +110,6 @@ describe('record block codec', () => {
         const doctored = bytes.slice()
         const at = n % bytes.length
         doctored[at] = (doctored[at] as number) ^ x
-        const isCorrupt = (candidate: Uint8Array): boolean => {
-          try {
-            decodeBlock(candidate)
-            return false
-          } catch (error) {
-            return isPotokError(error, 'DataCorrupt')
-          }
-        }
         expect(isCorrupt(doctored)).toBe(true)
         expect(isCorrupt(bytes.subarray(0, at))).toBe(true)
       }),

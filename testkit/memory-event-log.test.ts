@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { eventLogContract, openAtStart, readAll, testRecord } from './contracts/event-log.ts'
+import { eventLogContract, openAtStart, readAll } from './contracts/event-log.ts'
 import { createMemoryEventLog } from './memory-event-log.ts'
+import { testRecord } from './records.ts'
 
 eventLogContract('memory', async () => {
   const log = createMemoryEventLog({ partitionCount: 3 })

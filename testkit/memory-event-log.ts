@@ -63,7 +63,7 @@ export function createMemoryEventLog(options: {
       partition.blocks.push(buildBlock(own, partition.endOffset))
       partition.endOffset += own.length
     }
-    for (const wake of [...wakeups]) wake()
+    for (const wake of wakeups) wake()
   }
 
   function assertOpen(): void {
@@ -181,7 +181,7 @@ export function createMemoryEventLog(options: {
     },
     async close() {
       closed = true
-      for (const wake of [...wakeups]) wake()
+      for (const wake of wakeups) wake()
     },
   }
 }

@@ -5,12 +5,8 @@ import { join } from 'node:path'
 import { open } from 'lmdb'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { IdSource, Logger } from '../../kernel/ports.ts'
-import {
-  eventLogContract,
-  openAtStart,
-  readAll,
-  testRecord,
-} from '../../testkit/contracts/event-log.ts'
+import { eventLogContract, openAtStart, readAll } from '../../testkit/contracts/event-log.ts'
+import { testRecord } from '../../testkit/records.ts'
 import {
   createLmdbEventLog,
   type LmdbEventLog,
@@ -219,7 +215,7 @@ describe('lmdb event log', () => {
       encoding: 'binary',
       keyEncoding: 'binary',
     })
-    for (const { key, value } of [...blocks.getRange()]) {
+    for (const { key, value } of blocks.getRange().asArray) {
       value[value.length - 1] = 0x31
       await blocks.put(key, value)
     }

@@ -148,7 +148,7 @@ export function createLmdbEventLog(options: LmdbEventLogOptions): LmdbEventLog {
         pendingBytes -= append.sizeBytes
         append.settle(outcomes[i] as PotokError | null)
       })
-      for (const wake of [...wakeups]) wake()
+      for (const wake of wakeups) wake()
       const restMs = commitSpacingMs - (performance.now() - begunAt)
       if (restMs >= 1 && waiting.length > 0) await sleep(restMs)
     }
@@ -220,7 +220,7 @@ export function createLmdbEventLog(options: LmdbEventLogOptions): LmdbEventLog {
 
   async function shutDown(): Promise<void> {
     if (timer !== null) clearInterval(timer)
-    for (const wake of [...wakeups]) wake()
+    for (const wake of wakeups) wake()
     await committing
     await store.root.close()
   }
@@ -385,12 +385,13 @@ function logFull(sizeBytes: number, sizeBytesMax: number): PotokError {
 }
 
 /** The reason lies behind a second promise of lmdb-js, and is not promised to come. */
-async function commitError(error: unknown, directory: string): Promise<PotokError> {
-  const reason = (error as { commitError?: Promise<never> } | null)?.commitError
-  const cause =
-    reason === undefined
-      ? error
-      : await Promise.race([reason.catch((why: unknown) => why), sleep(1_000).then(() => error)])
+async function commitError(failed: unknown, directory: string): Promise<PotokError> {
+  const reason = (failed as { commitError?: Promise<never> } | null)?.commitError
+  let cause = failed
+  if (reason !== undefined) {
+    const found = reason.catch((why: unknown) => why)
+    cause = (await Promise.race([found, sleep(1_000)])) ?? failed
+  }
   return new PotokError(
     'Unavailable',
     `the event log in ${directory} could not be written: ${describeError(cause)}`,

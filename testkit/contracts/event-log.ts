@@ -3,31 +3,14 @@
  * `eventLogContract('lmdb', async () => ({ log, dispose }))`, log with 3 partitions, empty.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { EventLog, LogReader, LogRecord } from '../../kernel/ports.ts'
+import type { EventLog, LogReader } from '../../kernel/ports.ts'
 import { blockOffset, type RecordBlock } from '../../kernel/record-block.ts'
 import { blockBuffers } from '../../kernel/record-block-codec.ts'
+import { testRecord, textsOf } from '../records.ts'
 
 export type EventLogUnderTest = { readonly log: EventLog; readonly dispose: () => Promise<void> }
 
-const encoder = new TextEncoder()
-const decoder = new TextDecoder()
 const never = new AbortController().signal
-
-export function testRecord(logPartition: number, text: string, kind = 0): LogRecord {
-  return {
-    logPartition,
-    kind,
-    receivedAtUs: 1_700_000_000_000_000,
-    eventId: null,
-    value: encoder.encode(text),
-  }
-}
-
-export function textsOf(block: RecordBlock): string[] {
-  return Array.from({ length: block.count }, (_, i) =>
-    decoder.decode(block.values.subarray(i === 0 ? 0 : block.valueEnds[i - 1], block.valueEnds[i])),
-  )
-}
 
 /** Reads until nothing new is there: partition → (offset, text). */
 export async function readAll(
@@ -115,7 +98,7 @@ export function eventLogContract(name: string, create: () => Promise<EventLogUnd
       }
       const reader = await openAtStart(log)
       const first = await reader.poll({ maxWaitMs: 0, maxBytes: 6_500, signal: never })
-      expect(first.map((block) => block.logPartition).sort()).toEqual([0, 1, 2])
+      expect(first.map((block) => block.logPartition).sort((a, b) => a - b)).toEqual([0, 1, 2])
       const bytes = first.reduce((sum, block) => sum + block.values.length, 0)
       expect(bytes).toBeLessThanOrEqual(6_500)
       const seenFirst = new Set<number>()
