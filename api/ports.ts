@@ -4,6 +4,7 @@
  */
 import type { Registry } from 'prom-client'
 import type { Catalog } from '../iceberg/catalog.ts'
+import type { ManifestCache } from '../iceberg/scan/manifest-cache.ts'
 import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
 import type {
   Clock,
@@ -38,23 +39,26 @@ export interface LiveFileScanner {
 
 export type ApiPorts = {
   readonly catalog: Catalog
-  readonly objectStore: ObjectStore
-  readonly scanner: LiveFileScanner
+  readonly store: ObjectStore
+  /** Shared with whatever else in this process scans tables: what one has read or written, all know. */
+  readonly manifests: ManifestCache
   readonly parquetReader: ParquetReader
   readonly parquetWriter: ParquetWriter
   readonly clock: Clock
   readonly ids: IdSource
   readonly logger: Logger
   readonly registry: Registry
-  /** The exact job, where it runs in this process; null: `POST /v1/recompute` says where to send it. */
+  /** The exact job, where it runs in this process; null: `POST /v1/recompute` says that it doesn't. */
   readonly recompute: RecomputeQueue | null
   /** Ends of the event log, for lag; null where this process has no log. */
   readonly logRanges: (() => Promise<readonly LogRange[]>) | null
-  /** Every service that this process started, by name. */
+  /** Every service that this process started, by name, the API's read model included. */
   readonly health: () => Readonly<Record<string, ServiceHealth>>
 }
 
 export type ApiConfig = {
+  /** Shown in `/openapi.json`. */
+  readonly version: string
   /** Memory for day cubes and single camera days; the least recently used go first. */
   readonly cubeCacheBytesMax: number
   /** How far the watermark is behind the greatest event time. */
@@ -66,6 +70,7 @@ export type ApiConfig = {
 }
 
 export const defaultApiConfig: ApiConfig = {
+  version: '0.0.0',
   cubeCacheBytesMax: 256 * 1024 * 1024,
   allowedLatenessUs: 3 * 3_600 * 1_000_000,
   pollMs: 250,

@@ -4,6 +4,7 @@
  * Combining: sums add, extremes are extremes, `revision` is the greatest, source snapshot that of the exact
  * part computed last, `computed_at` the latest. Windows without events are left out.
  */
+import { spaceMeanSpeedKmh, timeMeanSpeedKmh } from '../../kernel/partial-sums.ts'
 import { startOfDayUs, usPer5Minutes, usPerDay } from '../../kernel/time.ts'
 import { type CameraDay, cell } from './camera-day.ts'
 import { type Finality, type WindowStatus, windowStatus } from './window-status.ts'
@@ -159,17 +160,27 @@ function addPace(sums: SpeedSums, pace: number): void {
   sums.paceSum += pace
 }
 
-/** Σv/n in km/h, to 0.001; null without events. */
-export function timeMeanSpeedKmh(sums: SpeedSums): number | null {
+/**
+ * The kernel's formulas are exact (bigint); a double gives the same thousandth unless the quotient is all but
+ * a half, and is many times faster: a day has 576 of them. Near a half the kernel decides.
+ */
+const nearHalf = 1e-4
+
+export function timeMeanSpeed(sums: SpeedSums): number | null {
   if (sums.eventCount === 0) return null
-  return Math.round(sums.speedSumMilli / sums.eventCount) / 1_000
+  return rounded(sums.speedSumMilli / sums.eventCount) ?? timeMeanSpeedKmh(sums)
 }
 
-/** n/Σ(1/v) of what moved, in km/h, to 0.001; null where nothing moved. */
-export function spaceMeanSpeedKmh(sums: SpeedSums): number | null {
+export function spaceMeanSpeed(sums: SpeedSums): number | null {
   const moving = sums.eventCount - sums.standingCount
+  if (moving === 0) return null
   const pace = Number(sums.paceSumHigh) + sums.paceSum
-  if (moving <= 0 || pace <= 0) return null
-  // 3.6·10⁹ µs in an hour; 3.6·10¹² makes it 0.001 km/h.
-  return Math.round((moving * 3.6e12) / pace) / 1_000
+  return rounded((moving * 3.6e12) / pace) ?? spaceMeanSpeedKmh(sums)
+}
+
+function rounded(speedMilli: number): number | null {
+  const floor = Math.floor(speedMilli)
+  const fraction = speedMilli - floor
+  if (Math.abs(fraction - 0.5) < nearHalf) return null
+  return (fraction > 0.5 ? floor + 1 : floor) / 1_000
 }

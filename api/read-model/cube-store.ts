@@ -87,8 +87,9 @@ export class CubeStore {
 
   /** Brings cubes that are in memory to their days' present files; the others are left alone. */
   async catchUp(days: ReadonlyMap<number, DayFiles>): Promise<void> {
-    for (const entry of [...this.#entries.values()]) {
-      if (entry.key.includes(' ')) continue
+    // A copy: requests reorder the entries while files are read.
+    const cubes = [...this.#entries.values()].filter(({ key }) => !key.includes(' '))
+    for (const entry of cubes) {
       const files = days.get(entry.cube.day)
       if (files === undefined) this.#drop(entry)
       else if (entry.files.generation < files.generation) await this.#bring(entry, files, undefined)

@@ -120,6 +120,7 @@ export function createReadModel(
   let state = emptyState(config.logPartitionCount ?? 0)
   let catalogVersion: string | null = null
   let refreshing: Promise<void> | null = null
+  let following: Promise<void> | null = null
   let loop: Promise<void> = Promise.resolve()
   let walk: Promise<void> = Promise.resolve()
   let refreshedAtMs: number | null = null
@@ -201,11 +202,16 @@ export function createReadModel(
     cameras.isComplete = true
   }
 
+  /** One that is under way may have looked before the commit that the caller means: then another one follows. */
   function refresh(): Promise<void> {
-    refreshing ??= refreshOnce().finally(() => {
-      refreshing = null
-    })
-    return refreshing
+    following ??= (refreshing ?? Promise.resolve())
+      .catch(() => {})
+      .then(() => {
+        following = null
+        refreshing = refreshOnce()
+        return refreshing
+      })
+    return following
   }
 
   async function refreshLoop(): Promise<void> {
@@ -328,7 +334,7 @@ export function createReadModel(
       stopping.abort()
       await Promise.all([loop, walk])
       // A refresh that a request began may still run; its failure was that request's to tell.
-      await refreshing?.catch(() => {})
+      await (following ?? refreshing)?.catch(() => {})
     },
     health(): ServiceHealth {
       const ageMs = refreshedAtMs === null ? null : clock.nowMs() - refreshedAtMs
@@ -338,6 +344,7 @@ export function createReadModel(
         days: state.days.size,
         dirty_days: state.dirty.size,
         cache_bytes: store.stats.bytes,
+        cache_entries: store.stats.entries,
       }
       if (ageMs === null) return { ok: false, reason: 'the tables were not read yet', details }
       if (ageMs <= staleMsMax) return { ok: true, details }
