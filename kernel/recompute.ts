@@ -44,4 +44,6 @@ export interface RecomputeQueue {
   get(runId: string): RecomputeRun | null
   /** Newest first, bounded. */
   list(): readonly RecomputeRun[]
+  /** What a run would do now: `queued` with its days and counts, or `nothing_to_do`. Nothing is changed. */
+  plan(request: RecomputeRequest): Promise<RecomputeRun>
 }

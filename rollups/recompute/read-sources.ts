@@ -253,7 +253,9 @@ function dayOf(table: LoadedTable, partition: readonly unknown[]): number {
 }
 
 /** Limits of all cameras that have one, for `violation_count`. */
-export async function readSpeedLimits(ports: RecomputePorts): Promise<SpeedLimit[]> {
+export async function readSpeedLimits(
+  ports: Pick<RecomputePorts, 'catalog' | 'store' | 'manifests' | 'parquetReader'>,
+): Promise<SpeedLimit[]> {
   const table = await ports.catalog.loadTable(tableIdentifier(camerasTable.name))
   const live = await liveDataFiles(ports, table, mainSnapshotId(table.metadata))
   if (live.length === 0) return []
