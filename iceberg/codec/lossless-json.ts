@@ -35,8 +35,14 @@ export function wireInteger(value: bigint): object | number {
     : json.rawJSON(value.toString())
 }
 
+/** Several times slower where a bigint is left that no codec has made a `wireInteger` of. */
 export function stringifyJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'bigint' ? wireInteger(inner) : inner,
-  )
+  try {
+    return JSON.stringify(value)
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    return JSON.stringify(value, (_key, inner: unknown) =>
+      typeof inner === 'bigint' ? wireInteger(inner) : inner,
+    )
+  }
 }

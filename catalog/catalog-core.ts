@@ -1,0 +1,205 @@
+/**
+ * What reads and changes of namespaces, tables and views share: the current root, pages of names, metadata by
+ * location, group commit, location rules.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Namespace, TableIdentifier } from '../iceberg/catalog.ts'
+import {
+  encodeMetadataFile,
+  encodeTableMetadata,
+  readTableMetadata,
+} from '../iceberg/codec/metadata-json.ts'
+import { encodeViewMetadata, readViewMetadata } from '../iceberg/codec/view-json.ts'
+import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
+import type { ViewMetadata } from '../iceberg/spec/view-metadata.ts'
+import { isPotokError, PotokError } from '../kernel/errors.ts'
+import type { Clock, IdSource, Logger, ObjectStore, RootObject } from '../kernel/ports.ts'
+import { type BackgroundDeletion, createBackgroundDeletion } from './background-deletion.ts'
+import { createBoundedCache } from './bounded-cache.ts'
+import type { StagedFile } from './catalog-draft.ts'
+import { alreadyExists, nameOf, noSuchNamespace } from './catalog-errors.ts'
+import { createGroupCommit, type GroupCommit } from './group-commit.ts'
+import { createLocationPolicy, type LocationPolicy } from './location-policy.ts'
+import { createNamePages } from './name-pages.ts'
+import { namespaceKey, tableKey, viewKey } from './names.ts'
+import { createRootClient } from './root-client.ts'
+import type { CatalogEntry, RootState } from './root-state.ts'
+
+export type CatalogOptions = {
+  readonly root: RootObject
+  readonly store: ObjectStore
+  readonly clock: Clock
+  readonly ids: IdSource
+  readonly warehouseLocation: string
+  /** Prefixes beside the warehouse under which tables may be. */
+  readonly allowedLocations?: readonly string[]
+  readonly logger?: Logger
+  /** Parsed metadata kept in memory, by the size of its files. */
+  readonly metadataCacheBytesMax?: number
+  readonly sleep?: (ms: number) => Promise<void>
+  readonly random?: () => number
+}
+
+const metadataCacheBytesDefault = 64 * 1024 * 1024
+const readAttemptsMax = 4
+/** Inside the warehouse, apart from tables. */
+const catalogFolderName = '.potok-catalog'
+
+/** Where names are looked up: the current root, or a draft over it. */
+export type EntryView = { get(key: string): Promise<CatalogEntry | null> }
+
+/** What reads and changes of all kinds share. */
+export type CatalogCore = {
+  readonly policy: LocationPolicy
+  readonly groupCommit: GroupCommit
+  readonly deletion: BackgroundDeletion
+  readonly ids: IdSource
+  readonly logger: Logger | undefined
+  nowMs(): number
+  get(key: string): Promise<CatalogEntry | null>
+  scan(prefix: string): Promise<[string, CatalogEntry][]>
+  requireNamespace(view: EntryView, namespace: Namespace): Promise<CatalogEntry>
+  /** Neither a table nor a view has the name. */
+  requireFree(view: EntryView, identifier: TableIdentifier): Promise<void>
+  defaultLocation(view: EntryView, identifier: TableIdentifier, uuid: string): Promise<string>
+  version(): Promise<string>
+  readTable(location: string): Promise<TableMetadata>
+  readView(location: string): Promise<ViewMetadata>
+  /** Entry and metadata of one moment, though files are replaced and deleted meanwhile. */
+  loadEntry<T>(
+    key: string,
+    missing: () => PotokError,
+    read: (location: string) => Promise<T>,
+  ): Promise<{ location: string; metadata: T }>
+}
+
+export function createCatalogCore(options: CatalogOptions): CatalogCore {
+  const { store, ids, clock, logger } = options
+  const policy = createLocationPolicy(options)
+  const sleep = options.sleep ?? ((ms: number) => delay(ms))
+  const nowMs = (): number => clock.nowMs()
+  /** 16 hex digits: among 1,000 remembered ones no two are ever equal. */
+  const newId = (): string => ids.uuid().replaceAll('-', '').slice(0, 16)
+  const cache = createBoundedCache<TableMetadata | ViewMetadata>(
+    options.metadataCacheBytesMax ?? metadataCacheBytesDefault,
+  )
+  const pages = createNamePages({
+    store,
+    folder: `${policy.warehouse}/${catalogFolderName}/pages`,
+    newId: () => ids.uuid(),
+  })
+  const client = createRootClient({
+    root: options.root,
+    store,
+    warehouse: policy.warehouse,
+    nowMs,
+    newId,
+    sleep,
+  })
+  const deletion = createBackgroundDeletion(store, logger)
+  const groupCommit = createGroupCommit({
+    client,
+    pages,
+    store,
+    encodeFile,
+    remember(files) {
+      for (const { file, bytes } of files) cache.set(file.location, file.metadata, bytes.length)
+    },
+    deleteLater: (locations) => deletion.deleteLater(locations),
+    nowMs,
+    newId,
+    sleep,
+    random: options.random ?? Math.random,
+    logger,
+  })
+
+  async function readCached<T extends TableMetadata | ViewMetadata>(
+    location: string,
+    parse: (bytes: Uint8Array, location: string) => T,
+  ): Promise<T> {
+    const cached = cache.get(location)
+    if (cached !== undefined) return cached as T
+    const bytes = await store.read(location)
+    const metadata = parse(bytes, location)
+    cache.set(location, metadata, bytes.length)
+    return metadata
+  }
+  /** A page that has gone was replaced meanwhile: the root says by which. */
+  async function withRoot<T>(read: (state: RootState) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const { state } = await client.current()
+      try {
+        return await read(state)
+      } catch (error) {
+        if (!isPotokError(error, 'NotFound') || attempt === readAttemptsMax) throw error
+      }
+    }
+  }
+
+  const core: CatalogCore = {
+    policy,
+    groupCommit,
+    deletion,
+    ids,
+    logger,
+    nowMs,
+    version: async () => (await client.version()) ?? 'none',
+    readTable: (location) => readCached(location, readTableMetadata),
+    get: (key) => withRoot((state) => pages.get(state, key)),
+    scan: (prefix) => withRoot((state) => pages.scan(state, prefix)),
+    readView: (location) => readCached(location, readViewMetadata),
+
+    async requireNamespace(view, namespace) {
+      const entry = await view.get(namespaceKey(namespace))
+      if (entry === null) throw noSuchNamespace(namespace)
+      return entry
+    },
+
+    async requireFree(view, identifier) {
+      if ((await view.get(tableKey(identifier))) !== null) {
+        throw alreadyExists('Table', nameOf(identifier))
+      }
+      if ((await view.get(viewKey(identifier))) !== null) {
+        throw alreadyExists('View', nameOf(identifier))
+      }
+    },
+
+    /** With a suffix where files lie already: a renamed or dropped table may still own them. */
+    async defaultLocation(view, identifier, uuid) {
+      const entry = await view.get(namespaceKey(identifier.namespace))
+      const parent = entry?.kind === 'namespace' ? entry.properties['location'] : undefined
+      const location = policy.defaultLocation(identifier, parent?.replace(/\/+$/, ''))
+      for await (const _ of store.list(`${location}/`)) return `${location}-${uuid.slice(0, 8)}`
+      return location
+    },
+
+    async loadEntry(key, missing, read) {
+      let before = ''
+      for (;;) {
+        const entry = await core.get(key)
+        if (entry === null || entry.kind === 'namespace') throw missing()
+        const location = entry.metadataLocation
+        try {
+          return { location, metadata: await read(location) }
+        } catch (error) {
+          if (!isPotokError(error, 'NotFound')) throw error
+          if (location === before) {
+            throw new PotokError('DataCorrupt', `the metadata file ${location} is missing`, {
+              context: { location },
+              cause: error,
+            })
+          }
+          before = location
+        }
+      }
+    },
+  }
+
+  return core
+}
+
+function encodeFile(file: StagedFile): Uint8Array {
+  const wire =
+    file.kind === 'table' ? encodeTableMetadata(file.metadata) : encodeViewMetadata(file.metadata)
+  return encodeMetadataFile(wire, file.location)
+}

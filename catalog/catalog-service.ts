@@ -1,0 +1,44 @@
+/**
+ * potok's own catalog: the port `Catalog`, and what the REST server needs beside it. All state is in the root
+ * object and the metadata files (DESIGN §6): any number of these, in any number of processes, may serve one
+ * warehouse.
+ *
+ * Invariants: what a change resolved with is in the root, durable; a refused change left nothing in it; a
+ * table's metadata file is written before the root names it and never changed; every answer to a read is of a
+ * root that was current after the call began.
+ */
+import type { Catalog } from '../iceberg/catalog.ts'
+import { type CatalogOptions, createCatalogCore } from './catalog-core.ts'
+import type { GroupCommit } from './group-commit.ts'
+import { createNamespaces, type Namespaces } from './namespaces.ts'
+import { createTables, type Tables } from './tables.ts'
+import { createViews, type Views } from './views.ts'
+
+export type CatalogService = Catalog &
+  Namespaces &
+  Tables &
+  Views & {
+    readonly warehouseLocation: string
+    /** In one spelling; InvalidInput where the location isn't allowed here. */
+    checkLocation(location: string, what: string): string
+    /** Refuses what comes after it, waits for what is under way. */
+    close(): Promise<void>
+    readonly stats: GroupCommit['stats']
+  }
+
+export function createCatalogService(options: CatalogOptions): CatalogService {
+  const core = createCatalogCore(options)
+  return {
+    ...createNamespaces(core),
+    ...createTables(core),
+    ...createViews(core),
+    warehouseLocation: core.policy.warehouse,
+    stats: core.groupCommit.stats,
+    checkLocation: (location, what) => core.policy.check(location, what),
+    version: () => core.version(),
+    async close() {
+      await core.groupCommit.close()
+      await core.deletion.close()
+    },
+  }
+}

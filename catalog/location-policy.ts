@@ -1,0 +1,87 @@
+/**
+ * Where tables may be: in the warehouse, or under a prefix that the operator allows. Every location that a
+ * client brings (table, metadata, manifest list, statistics, data path) passes here, so that nobody makes the
+ * server or its compactor read or delete elsewhere.
+ */
+import type { TableIdentifier } from '../iceberg/catalog.ts'
+import { PotokError } from '../kernel/errors.ts'
+
+export type LocationPolicy = {
+  readonly warehouse: string
+  /** In one spelling, without a slash at the end; InvalidInput where it isn't allowed. */
+  check(location: string, what: string): string
+  isAllowed(location: string): boolean
+  /** `<warehouse>/<namespace>/<table>`; `parent` in place of the first two where the namespace says so. */
+  defaultLocation(identifier: TableIdentifier, parent?: string): string
+}
+
+export function createLocationPolicy(options: {
+  warehouseLocation: string
+  allowedLocations?: readonly string[]
+}): LocationPolicy {
+  const warehouse = normaliseLocation(options.warehouseLocation)
+  const prefixes = [warehouse, ...(options.allowedLocations ?? []).map(normaliseLocation)]
+
+  function isAllowed(location: string): boolean {
+    const normal = normaliseLocation(location)
+    return prefixes.some((prefix) => normal === prefix || normal.startsWith(`${prefix}/`))
+  }
+
+  return {
+    warehouse,
+    isAllowed,
+    check(location, what) {
+      const normal = normaliseLocation(location)
+      if (!isAllowed(normal)) {
+        throw new PotokError(
+          'InvalidInput',
+          `The ${what} ${location} is outside of the warehouse ${warehouse} and of the allowed locations`,
+          { context: { location } },
+        )
+      }
+      return normal
+    },
+    defaultLocation(identifier, parent) {
+      const base = parent ?? [warehouse, ...identifier.namespace.map(pathSegment)].join('/')
+      return `${base}/${pathSegment(identifier.name)}`
+    },
+  }
+}
+
+/** `file:/p`, `file://localhost/p` and `/p` become `file:///p`, `s3a:` and `s3n:` become `s3:`. */
+export function normaliseLocation(location: string): string {
+  const match = /^([a-z][a-z0-9+.-]*):(.*)$/i.exec(
+    location.startsWith('/') ? `file:${location}` : location,
+  )
+  if (match === null) throw invalid(location, 'it is no absolute location')
+  const scheme = (match[1] as string).toLowerCase().replace(/^s3[an]$/, 's3')
+  const rest = match[2] as string
+  const path = scheme === 'file' ? filePath(location, rest) : rest.replace(/^\/\//, '')
+  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
+  if (/[\u0000-\u001f\\?#]/.test(path))
+    throw invalid(location, 'it holds \\, ?, # or control characters')
+  const segments = path.split('/')
+  if (segments.some((segment) => /^(\.|%2e){1,2}$/i.test(segment))) {
+    throw invalid(location, 'it holds . or .. as a segment')
+  }
+  const kept = segments.filter((segment, i) => segment !== '' || i === 0)
+  return `${scheme}://${kept.join('/')}`
+}
+
+function filePath(location: string, rest: string): string {
+  const path = rest.startsWith('//') ? rest.slice(2).replace(/^localhost(?=\/)/, '') : rest
+  if (!path.startsWith('/')) throw invalid(location, 'it names a host; write file:///path')
+  return path
+}
+
+/** What can't stand in a path in every engine becomes `_`; a hash is not needed, taken names get a suffix. */
+function pathSegment(name: string): string {
+  const safe = name.replaceAll(/[^\p{L}\p{N}_.\-=]/gu, '_')
+  return /^\.+$/.test(safe) ? safe.replaceAll('.', '_') : safe
+}
+
+function invalid(location: string, why: string): PotokError {
+  return new PotokError('InvalidInput', `Invalid location ${location}: ${why}`, {
+    context: { location },
+  })
+}
