@@ -6,7 +6,7 @@
 
 export type ScaledDecimal = {
   readonly negative: boolean
-  /** ⌊|value| · 10^scale⌋; Infinity where it has more than 15 digits. */
+  /** ⌊|value| · 10^scale⌋; Infinity where it has more than 16 digits (all safe integers have fewer or as many). */
   readonly floor: number
   /** Is anything cut off? */
   readonly inexact: boolean
@@ -24,7 +24,7 @@ export function scaleDecimal(text: string, scale: number): ScaledDecimal {
   if (digits === '') return { negative: false, floor: 0, inexact: false, half: false }
   // Digits before the point after scaling; the exponent may be beyond any number, then it is ±Infinity.
   const leading = digits.length - fraction.length + Number(match[4] ?? 0) + scale
-  if (leading > 15)
+  if (leading > 16)
     return { negative, floor: Number.POSITIVE_INFINITY, inexact: false, half: false }
   if (leading < 0) return { negative, floor: 0, inexact: true, half: false }
   return {

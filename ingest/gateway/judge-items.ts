@@ -1,0 +1,210 @@
+/**
+ * Judges the items of one body and makes log records of them: detections as they are (or rewritten where
+ * the mapping or the plate policy asks for it), bad items as `RejectedPayload`.
+ */
+import { createDetectionDecoder } from '../../kernel/decode-detection.ts'
+import type { DetectionRules } from '../../kernel/detection.ts'
+import { PotokError } from '../../kernel/errors.ts'
+import { createEventIdHasher, eventIdBytes } from '../../kernel/event-id.ts'
+import { logPartitionOf } from '../../kernel/partitioner.ts'
+import type { PlatePolicy } from '../../kernel/plate-policy.ts'
+import type { LogRecord } from '../../kernel/ports.ts'
+import { recordKind, type RejectedPayload, type RejectReason } from '../../kernel/record-block.ts'
+import type { Reservation } from './byte-budget.ts'
+import type { IntakeLimits } from './intake-limits.ts'
+import { createItemCursor, type BodyFormat } from './item-cursor.ts'
+import type { Mapping } from './mapping.ts'
+import { applyPlatePolicy, rejectedPayload } from './plate-rewrite.ts'
+
+export type IntakeSource = 'http' | 'mqtt' | 'replay'
+
+export type RejectedItem = {
+  readonly index: number
+  readonly reason: RejectReason
+  readonly detail: string
+}
+
+export type JudgedItems = {
+  /** In the order of the items, accepted and rejected alike. */
+  readonly records: LogRecord[]
+  readonly rejected: RejectedItem[]
+  readonly accepted: number
+}
+
+export type ItemJudge = (
+  body: Buffer,
+  format: BodyFormat,
+  source: IntakeSource,
+  receivedAtUs: number,
+  reservation: Reservation,
+) => Promise<JudgedItems>
+
+export type ItemJudgeOptions = {
+  readonly rules: DetectionRules
+  readonly policy: PlatePolicy
+  readonly mapping: Mapping | null
+  readonly limits: IntakeLimits
+  readonly partitionCount: number
+  readonly eventIdExcludedFields: readonly string[]
+}
+
+/** Items judged in one turn of the event loop: a few milliseconds. */
+const itemsPerTurn = 4_096
+const payloadBytesMaxOfTooLarge = 4_096
+const partitionsCachedMax = 100_000
+
+type Verdict = {
+  reason: RejectReason
+  detail: string
+  kvfvId: string | null
+  /** What the decoder saw, in canonical names; null where it saw nothing. */
+  canonical: Uint8Array | null
+}
+
+export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
+  const { rules, policy, mapping, limits, partitionCount } = options
+  const keepsPlates = policy.mode === 'keep'
+  const decoder = createDetectionDecoder(rules, { texts: !keepsPlates })
+  const hashEventId = keepsPlates
+    ? null
+    : createEventIdHasher(policy.eventIdKey, { excludedFields: options.eventIdExcludedFields })
+  const partitions = new Map<string, number>()
+
+  function partitionOfCamera(kvfvId: string): number {
+    let partition = partitions.get(kvfvId)
+    if (partition === undefined) {
+      if (partitions.size >= partitionsCachedMax) partitions.clear()
+      partition = logPartitionOf(Buffer.from(kvfvId), partitionCount)
+      partitions.set(kvfvId, partition)
+    }
+    return partition
+  }
+
+  /** Synchronous: the decoder's result is reused by the next item, maybe of another body. */
+  function judgeItem(item: Uint8Array, receivedAtUs: number): LogRecord | Verdict {
+    let canonical = item
+    if (mapping !== null) {
+      const mapped = mapping.apply(item)
+      if (!mapped.ok) {
+        return { reason: mapped.reason, detail: mapped.detail, kvfvId: null, canonical: null }
+      }
+      canonical = mapped.bytes
+    }
+    return judgeCanonical(canonical, 0, canonical.length, receivedAtUs)
+  }
+
+  function judgeCanonical(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    receivedAtUs: number,
+  ): LogRecord | Verdict {
+    if (!decoder.decode(bytes, start, end, receivedAtUs)) {
+      const { reason, detail, kvfvId } = decoder.rejection
+      return {
+        reason,
+        detail: mapping === null ? detail : mapping.explain(detail),
+        kvfvId,
+        canonical: bytes.subarray(start, end),
+      }
+    }
+    const { kvfvId, plateNumber } = decoder.detection
+    let eventId: Uint8Array | null = null
+    if (hashEventId !== null) {
+      eventId = new Uint8Array(eventIdBytes)
+      hashEventId(decoder.detection, eventId, 0)
+    }
+    return {
+      logPartition: partitionOfCamera(kvfvId),
+      kind: recordKind.detection,
+      receivedAtUs,
+      eventId,
+      value: applyPlatePolicy(policy, bytes, start, end, decoder.scanned, plateNumber),
+    }
+  }
+
+  function rejectedRecord(
+    item: Uint8Array,
+    verdict: Verdict,
+    source: IntakeSource,
+    receivedAtUs: number,
+  ): LogRecord {
+    const { reason, detail, kvfvId } = verdict
+    const payload: RejectedPayload = {
+      reason,
+      detail,
+      source,
+      kvfv_id: kvfvId,
+      payload: rejectedPayload(
+        policy,
+        reason,
+        reason === 'too_large' ? item.subarray(0, payloadBytesMaxOfTooLarge) : item,
+        verdict.canonical,
+      ),
+    }
+    return {
+      logPartition:
+        kvfvId === null
+          ? logPartitionOf(item.subarray(0, 1_024), partitionCount)
+          : partitionOfCamera(kvfvId),
+      kind: recordKind.rejected,
+      receivedAtUs,
+      eventId: null,
+      value: Buffer.from(JSON.stringify(payload)),
+    }
+  }
+
+  return async (body, format, source, receivedAtUs, reservation) => {
+    const cursor = createItemCursor(body, format)
+    const records: LogRecord[] = []
+    const rejected: RejectedItem[] = []
+    for (let index = 0; cursor.next(); index++) {
+      if (index >= limits.itemsMax) {
+        throw new PotokError('TooLarge', `more than ${limits.itemsMax} items in one body`)
+      }
+      if (index > 0 && index % itemsPerTurn === 0) await nextTurn()
+      const { start, end } = cursor
+      let judged: LogRecord | Verdict
+      if (end - start > limits.itemBytesMax) judged = tooLarge(end - start, limits.itemBytesMax)
+      else if (mapping === null) judged = judgeCanonical(body, start, end, receivedAtUs)
+      else judged = judgeItem(body.subarray(start, end), receivedAtUs)
+      if ('value' in judged) {
+        records.push(judged)
+        continue
+      }
+      const item = body.subarray(start, end)
+      const { reason, detail } = judged
+      if (format === 'json' && !isReadable(reason, item)) {
+        const which = reason === 'too_large' ? 'not valid JSON' : detail
+        throw new PotokError('InvalidInput', `the body can't be read: item ${index} is ${which}`)
+      }
+      const record = rejectedRecord(item, judged, source, receivedAtUs)
+      reservation.add(record.value.length)
+      rejected.push({ index, reason, detail })
+      records.push(record)
+    }
+    return { records, rejected, accepted: records.length - rejected.length }
+  }
+}
+
+function tooLarge(bytes: number, bytesMax: number): Verdict {
+  const detail = `${bytes} bytes, more than ${bytesMax}`
+  return { reason: 'too_large', detail, kvfvId: null, canonical: null }
+}
+
+/** Is the item valid JSON, so that its document may be? What is too large was not parsed before. */
+function isReadable(reason: RejectReason, item: Uint8Array): boolean {
+  if (reason !== 'too_large') return reason !== 'invalid_json'
+  try {
+    JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(item))
+    return true
+  } catch {
+    return false
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
