@@ -215,7 +215,7 @@ describe('lmdb event log', () => {
       encoding: 'binary',
       keyEncoding: 'binary',
     })
-    for (const { key, value } of blocks.getRange().asArray) {
+    for (const { key, value } of blocks.getRange()) {
       value[value.length - 1] = 0x31
       await blocks.put(key, value)
     }

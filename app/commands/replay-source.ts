@@ -13,7 +13,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { type CsvError, parse } from 'csv-parse'
+import { parse } from 'csv-parse'
 import { DateTime, IANAZone } from 'luxon'
 import { z } from 'zod'
 import { describeError, isPotokError, PotokError } from '../../kernel/errors.ts'
@@ -372,7 +372,7 @@ async function* csvRows(text: Readable, delimiter: string): AsyncGenerator<strin
 
 function readError(file: string, error: unknown): unknown {
   if (isPotokError(error)) return error
-  const { code, lines } = error as Partial<CsvError> & { code?: string }
+  const { code, lines } = error as { code?: string; lines?: number }
   if (code?.startsWith('CSV_') === true) {
     return new PotokError('InvalidInput', `${file}, line ${lines ?? 0}: ${describeError(error)}`)
   }
