@@ -1,7 +1,7 @@
 /**
  * Composition root: from settings to the ports that every role shares. The only place that chooses adapters.
  */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createLmdbEventLog } from '../adapters/event-log/lmdb-event-log.ts'
 import { createLocalObjectStore } from '../adapters/object-store/local-object-store.ts'
@@ -11,6 +11,7 @@ import { systemClock } from '../adapters/system/system-clock.ts'
 import { createLogger } from '../adapters/telemetry/logger.ts'
 import { type CatalogService, createCatalogService } from '../catalog/catalog-service.ts'
 import { createManifestCache, type ManifestCache } from '../iceberg/scan/plan-files.ts'
+import { PotokError } from '../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, Logger, ObjectStore } from '../kernel/ports.ts'
 import { bytesPerMib, listSetting, type Settings, warehouseLocation } from './settings.ts'
 
@@ -30,8 +31,19 @@ export type Installation = {
   openLog(options?: { readOnly?: boolean }): Promise<EventLog>
 }
 
-export function openInstallation(settings: Settings, role: string): Installation {
+/** `existing`: a folder that isn't there is an error, not a new installation. */
+export function openInstallation(
+  settings: Settings,
+  role: string,
+  options: { existing?: boolean } = {},
+): Installation {
   const data = resolve(settings.data)
+  if (options.existing === true && !existsSync(data)) {
+    throw new PotokError(
+      'InvalidInput',
+      `there is no potok at ${data}: name its folder with --data`,
+    )
+  }
   const warehouse = warehouseLocation(settings)
   const scratch = join(data, 'scratch')
   mkdirSync(scratch, { recursive: true })

@@ -7,7 +7,7 @@ export const statusCommand: CommandDefinition = {
   usage: 'status',
   description: 'Tables, lag, sealed and dirty days of an installation, running or stopped',
   run: async ({ settings }) => {
-    const status = await readStatus(openInstallation(settings, 'status'))
+    const status = await readStatus(openInstallation(settings, 'status', { existing: true }))
     print(settings.json ? toJson(status) : describeStatus(status))
     return 0
   },

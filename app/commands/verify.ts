@@ -13,7 +13,7 @@ export const verifyCommand: CommandDefinition = {
     'Audit an installation, running or stopped, from its tables alone; exit 3 with findings',
   settings: ['engineMemoryMib'],
   run: async ({ settings }) => {
-    const report = await audit(openInstallation(settings, 'verify'), (step) => {
+    const report = await audit(openInstallation(settings, 'verify', { existing: true }), (step) => {
       if (process.stderr.isTTY) note(`… ${step}`)
     })
     if (settings.json) print(toJson(report))

@@ -1,0 +1,233 @@
+/**
+ * All of potok in one process: the roles, wired. `up`, `demo` and `recompute` on stopped data use it.
+ * Started in the order in which parts need each other, stopped in the reverse: intake first, so that
+ * nothing is acknowledged that the sinks of this process have no time left to see (the log keeps it anyway).
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import express from 'express'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { createDuckDbParquetReader } from '../adapters/duckdb/duckdb-parquet-reader.ts'
+import { createDuckDbParquetWriter } from '../adapters/duckdb/duckdb-parquet-writer.ts'
+import type { DuckDb } from '../adapters/duckdb/instance.ts'
+import { createDuckDbExactEngine } from '../adapters/exact-engine/duckdb-exact-engine.ts'
+import { createCronSchedule } from '../adapters/schedule/cron.ts'
+import { createApi } from '../api/create-api-router.ts'
+import { defaultApiConfig } from '../api/ports.ts'
+import { createCatalogRouter } from '../catalog/rest-server.ts'
+import { createIntakeRouter } from '../ingest/gateway/http.ts'
+import { createIntake, type Intake } from '../ingest/gateway/intake.ts'
+import { createMapping } from '../ingest/gateway/mapping.ts'
+import { PotokError } from '../kernel/errors.ts'
+import type { EventLog, Service, ServiceHealth } from '../kernel/ports.ts'
+import {
+  createRecomputeService,
+  type RecomputeService,
+} from '../rollups/recompute/recompute-service.ts'
+import { ensureTables } from './ensure-tables.ts'
+import { type Listening, listen } from './http-server.ts'
+import type { Installation } from './installation.ts'
+import { exportHealth, recordIntake } from './metrics.ts'
+import { createRoleThread } from './role-thread.ts'
+import { detectionRules, latenessUs, openEngine, platePolicyOf } from './roles.ts'
+import { bytesPerMib, listSetting, readMapping } from './settings.ts'
+
+export type Embedded = {
+  start(): Promise<void>
+  /** Again is no error. */
+  stop(deadlineMs: number): Promise<void>
+  health(): Readonly<Record<string, ServiceHealth>>
+  readonly recompute: RecomputeService
+  url(): string | null
+  catalogUrl(): string | null
+}
+
+export type EmbeddedOptions = {
+  /** false: no intake, API or catalog server; the tables are brought up to the log and can be recomputed. */
+  readonly http?: boolean
+  /** A part ended that should run: the process should stop. */
+  readonly onDeath: (error: Error) => void
+}
+
+export function createEmbedded(installation: Installation, options: EmbeddedOptions): Embedded {
+  const { settings, logger } = installation
+  const http = options.http ?? true
+  const registry = new Registry()
+  const services = new Map<string, Service>()
+  for (const role of ['writer', 'rollups'] as const) {
+    services.set(role, createRoleThread(role, settings, options.onDeath))
+  }
+  /** What `stop` undoes, newest first. */
+  const undo: ((deadlineMs: number) => Promise<void>)[] = []
+  let recompute: RecomputeService | null = null
+  let listening: Listening | null = null
+  let catalogListening: Listening | null = null
+  let stopping: Promise<void> | null = null
+
+  const health = (): Record<string, ServiceHealth> =>
+    Object.fromEntries([...services].map(([name, service]) => [name, service.health()]))
+
+  async function start(): Promise<void> {
+    await ensureTables(installation.catalog, installation.warehouse, installation)
+    const log = await installation.openLog()
+    undo.push(() => log.close())
+    for (const service of services.values()) {
+      await service.start()
+      undo.push((deadlineMs) => service.stop(deadlineMs))
+    }
+    const duckdb = await openEngine(installation, 2)
+    undo.push(async () => duckdb.close())
+    const exact = createExactJob(installation, duckdb, log)
+    recompute = exact
+    await exact.start()
+    undo.push((deadlineMs) => exact.stop(deadlineMs))
+    services.set('recompute', exact)
+    if (http) await startHttp(log, duckdb, exact)
+  }
+
+  async function startHttp(log: EventLog, duckdb: DuckDb, queue: RecomputeService): Promise<void> {
+    collectDefaultMetrics({ register: registry })
+    exportHealth(registry, health)
+    const catalogApp = express().disable('x-powered-by')
+    catalogApp.use(
+      createCatalogRouter(installation.catalog, { warehouseLocation: installation.warehouse }),
+    )
+    catalogListening = await listen(catalogApp, {
+      host: settings.host,
+      port: settings.catalogPort,
+      name: 'the catalog',
+      flag: '--catalog-port',
+    })
+    undo.push((deadlineMs) => catalogListening?.close(deadlineMs) ?? Promise.resolve())
+    services.set('catalog', catalogHealth(installation))
+
+    const intake = openIntake(installation, log, registry)
+    const api = createApi(
+      {
+        ...installation,
+        parquetReader: createDuckDbParquetReader({ store: installation.store, duckdb }),
+        parquetWriter: createDuckDbParquetWriter({ store: installation.store, duckdb }),
+        registry,
+        recompute: queue,
+        logRanges: () => log.ranges(),
+        health,
+      },
+      {
+        ...defaultApiConfig,
+        cubeCacheBytesMax: settings.cubeCacheMib * bytesPerMib,
+        allowedLatenessUs: latenessUs(settings),
+        logPartitionCount: settings.logPartitions,
+      },
+    )
+    const model = api.readModel
+    await model.start()
+    undo.push((deadlineMs) => model.stop(deadlineMs))
+    services.set('api', model)
+
+    const app = express().disable('x-powered-by')
+    app.use(createIntakeRouter(intake))
+    app.use(api.router)
+    listening = await listen(app, {
+      host: settings.host,
+      port: settings.port,
+      name: 'potok',
+      flag: '--port',
+    })
+    undo.push(async (deadlineMs) => {
+      await Promise.all([listening?.close(deadlineMs), intake.close()])
+    })
+  }
+
+  async function stopAll(deadlineMs: number): Promise<void> {
+    for (let step = undo.pop(); step !== undefined; step = undo.pop()) {
+      await step(deadlineMs).catch((error: unknown) => {
+        logger.error({ error: String(error) }, 'a part did not stop cleanly')
+      })
+    }
+  }
+
+  return {
+    start,
+    stop: (deadlineMs) => {
+      stopping ??= stopAll(deadlineMs)
+      return stopping
+    },
+    health,
+    get recompute() {
+      if (recompute === null) throw new PotokError('Unavailable', 'the exact job has not started')
+      return recompute
+    },
+    url: () => listening?.url ?? null,
+    catalogUrl: () => catalogListening?.url ?? null,
+  }
+}
+
+/** Without a log a run waits for nothing: for plans only. */
+export function createExactJob(
+  installation: Installation,
+  duckdb: DuckDb,
+  log: EventLog | null,
+): RecomputeService {
+  const { settings, store } = installation
+  return createRecomputeService(
+    {
+      ...installation,
+      engine: createDuckDbExactEngine({ store, duckdb }),
+      parquetReader: createDuckDbParquetReader({ store, duckdb }),
+      parquetWriter: createDuckDbParquetWriter({ store, duckdb }),
+      logEnds: async () =>
+        new Map(
+          (await (log?.ranges() ?? [])).map((range) => [range.logPartition, range.endOffset]),
+        ),
+      sleep: async (ms, signal) => {
+        await sleep(ms, undefined, { signal }).catch(() => {
+          throw new PotokError('ShuttingDown', 'stopped while waiting')
+        })
+      },
+      schedule: createCronSchedule(),
+    },
+    {
+      latenessUsMax: latenessUs(settings),
+      schedule: settings.recomputeSchedule,
+      timeZone: settings.recomputeTimeZone,
+    },
+  )
+}
+
+function openIntake(installation: Installation, log: EventLog, registry: Registry): Intake {
+  const { settings, clock, logger } = installation
+  return createIntake({
+    log,
+    clock,
+    logger,
+    rules: detectionRules(settings),
+    platePolicy: platePolicyOf(settings),
+    mapping: createMapping(readMapping(settings)),
+    eventIdExcludedFields: listSetting(settings.eventIdExclude),
+    onMetrics: recordIntake(registry),
+  })
+}
+
+/** The catalog serves as long as its root can be read; asked for at most once a second. */
+function catalogHealth(installation: Installation): Service {
+  let state: ServiceHealth = { ok: true, details: {} }
+  let lookedAtMs = 0
+  return {
+    start: async () => undefined,
+    stop: async () => undefined,
+    health() {
+      const nowMs = installation.clock.nowMs()
+      if (nowMs - lookedAtMs > 1_000) {
+        lookedAtMs = nowMs
+        installation.catalog.version().then(
+          (version) => {
+            state = { ok: true, details: { version } }
+          },
+          (error: unknown) => {
+            state = { ok: false, reason: `the root can't be read: ${String(error)}`, details: {} }
+          },
+        )
+      }
+      return state
+    },
+  }
+}

@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest'
+import { flagOf, readSettings, variableOf, warehouseLocation } from './settings.ts'
+
+describe('settings', () => {
+  it('have one name as flag and as variable', () => {
+    expect(flagOf('logPartitions')).toBe('--log-partitions')
+    expect(variableOf('logPartitions')).toBe('POTOK_LOG_PARTITIONS')
+  })
+
+  it('take a flag before a variable before the default', () => {
+    expect(readSettings({}, {}).port).toBe(8080)
+    expect(readSettings({}, { POTOK_PORT: '9000' }).port).toBe(9000)
+    expect(readSettings({ port: '9001' }, { POTOK_PORT: '9000' }).port).toBe(9001)
+  })
+
+  it('refuse a misspelt variable by its name', () => {
+    expect(() => readSettings({}, { POTOK_PROT: '1' })).toThrow(/POTOK_PROT is no setting/)
+  })
+
+  it('refuse a bad value by flag and variable', () => {
+    expect(() => readSettings({ port: 'many' }, {})).toThrow(/--port \(POTOK_PORT\)/)
+  })
+
+  it('refuse a plate policy without its secret', () => {
+    expect(() => readSettings({ platePolicy: 'hmac' }, {})).toThrow(/at least 16 characters/)
+  })
+
+  it('refuse what this version cannot do, instead of ignoring it', () => {
+    expect(() => readSettings({ mqttPort: '1883' }, {})).toThrow(
+      /MQTT intake is not in this version/,
+    )
+    expect(() => readSettings({ warehouse: 's3://bucket/x' }, {})).toThrow(/local folder/)
+  })
+
+  it('put the warehouse below the data folder unless told otherwise', () => {
+    expect(warehouseLocation(readSettings({ data: '/d/p' }, {}))).toBe('file:///d/p/warehouse')
+    expect(warehouseLocation(readSettings({ warehouse: 'file:/w/' }, {}))).toBe('file:///w')
+  })
+})
