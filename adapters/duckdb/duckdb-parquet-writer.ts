@@ -1,6 +1,6 @@
 /**
- * Parquet files of all potok's tables, by DuckDB's COPY (docs/adr/0002): a batch goes into a temporary
- * table, then each day of it becomes one sorted file, one after another, so memory is bounded by the batch.
+ * Parquet files of all potok's tables, by DuckDB's COPY (docs/adr/0002): each day of a batch goes through a
+ * temporary table into one sorted file, one after another, so memory is bounded by the batch.
  * Sorting, encoding and compression run on DuckDB's threads; only filling the table uses the caller's.
  *
  * Columns are OPTIONAL in the file even where the table requires them (COPY can't do otherwise); Iceberg
@@ -12,7 +12,6 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import type { ColumnBatch, TableDefinition } from '../../kernel/columns.ts'
 import { PotokError } from '../../kernel/errors.ts'
 import type { ObjectStore, ParquetWriter, WrittenFile } from '../../kernel/ports.ts'
-import { dayOfUs, startOfDayUs } from '../../kernel/time.ts'
 import { appendBatch } from './append-batch.ts'
 import { fieldIdsOption, sqlTypes } from './column-types.ts'
 import { createConnectionPool } from './connection-pool.ts'
@@ -23,6 +22,7 @@ import {
   readCopyAnswer,
 } from './file-statistics.ts'
 import { type DuckDb, duckDbError, sqlName, sqlText } from './instance.ts'
+import { splitByDay } from './split-days.ts'
 
 export type DuckDbParquetWriterOptions = {
   readonly store: ObjectStore
@@ -47,20 +47,17 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
   return {
     async write(definition, batch, locationOf) {
       assertNoMissing(definition, batch)
-      if (batch.rowCount === 0) return []
-      const days = daysOf(definition, batch)
       return pool.use(async (connection) => {
+        const written: WrittenFile[] = []
         try {
-          await fillTable(connection, definition, batch)
-          const written: WrittenFile[] = []
-          for (const day of days) {
-            const where = day === null || days.length === 1 ? '' : dayCondition(definition, day)
-            written.push(await writeFile(connection, definition, where, day, locationOf(day)))
+          for (const { day, batch: ofDay } of splitByDay(definition, batch)) {
+            await fillTable(connection, definition, ofDay)
+            written.push(await writeFile(connection, definition, day, locationOf(day)))
           }
-          return written
         } finally {
           await connection.run(`DROP TABLE IF EXISTS temp.${tableName}`)
         }
+        return written
       })
     },
     async close() {
@@ -71,18 +68,13 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
   async function writeFile(
     connection: DuckDBConnection,
     definition: TableDefinition,
-    where: string,
     partitionDay: number | null,
     location: string,
   ): Promise<WrittenFile> {
     const path = await store.stagingPath(location)
     try {
-      const { recordCount, statistics } = await copyTo(connection, definition, where, path)
-      const nanCounts = await countNan(
-        connection,
-        columnsWithNan(definition.columns, statistics),
-        where,
-      )
+      const { recordCount, statistics } = await copyTo(connection, definition, path)
+      const nanCounts = await countNan(connection, columnsWithNan(definition.columns, statistics))
       const columns = columnStatistics(definition.columns, statistics, nanCounts)
       const { sizeBytes } = await store.adopt(path, location)
       return { location, partitionDay, recordCount, fileSizeBytes: sizeBytes, columns }
@@ -95,12 +87,11 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
   async function copyTo(
     connection: DuckDBConnection,
     definition: TableDefinition,
-    where: string,
     path: string,
   ): Promise<CopyAnswer> {
     const columns = definition.columns.map(({ name }) => sqlName(name)).join(', ')
     const order = definition.sortBy.map((name) => `${sqlName(name)} ASC NULLS LAST`).join(', ')
-    const sql = `COPY (SELECT ${columns} FROM temp.${tableName} ${where}
+    const sql = `COPY (SELECT ${columns} FROM temp.${tableName}
       ${order === '' ? '' : `ORDER BY ${order}`}) TO ${sqlText(path)} (
         FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL ${level},
         ROW_GROUP_SIZE ${Math.max(definition.rowGroupRows, rowGroupRowsMin)},
@@ -136,34 +127,12 @@ async function fillTable(
 async function countNan(
   connection: DuckDBConnection,
   names: readonly string[],
-  where: string,
 ): Promise<Map<string, number>> {
   if (names.length === 0) return new Map()
   const counts = names.map((name) => `count(*) FILTER (isnan(${sqlName(name)}))`).join(', ')
-  const reader = await connection.runAndReadAll(`SELECT ${counts} FROM temp.${tableName} ${where}`)
+  const reader = await connection.runAndReadAll(`SELECT ${counts} FROM temp.${tableName}`)
   const row = reader.getRowsJson()[0] ?? []
   return new Map(names.map((name, index) => [name, Number(row[index])]))
-}
-
-/** Days of the batch, oldest first; [null] for a table without partitions. */
-function daysOf(definition: TableDefinition, batch: ColumnBatch): (number | null)[] {
-  if (definition.partitionByDayOf === null) return [null]
-  const column = batch.columns[definition.partitionByDayOf]
-  assert(column?.type === 'timestamptz', 'a day partition is made from a timestamptz')
-  const days = new Set<number>()
-  let previous = Number.NaN
-  for (let i = 0; i < batch.rowCount; i++) {
-    const day = dayOfUs(column.values[i] as number)
-    if (day !== previous) days.add(day)
-    previous = day
-  }
-  return [...days].sort((a, b) => a - b)
-}
-
-function dayCondition(definition: TableDefinition, day: number): string {
-  const name = sqlName(definition.partitionByDayOf as string)
-  return `WHERE ${name} >= make_timestamptz(${startOfDayUs(day)})
-    AND ${name} < make_timestamptz(${startOfDayUs(day + 1)})`
 }
 
 function assertNoMissing(definition: TableDefinition, batch: ColumnBatch): void {
