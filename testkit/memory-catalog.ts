@@ -1,29 +1,17 @@
 /**
  * A catalog for simulations of what writes to tables: metadata as values in a map, commits atomic and
- * serial by construction, and a hook that loses requests and answers or lets a commit arrive late. It knows
- * the requirements and updates that sinks and their rivals use, and refuses all others loudly. It is written
- * apart from `catalog/`, so that an error there and the same error here are unlikely.
+ * serial by construction. It knows the requirements and updates that sinks and their rivals use, and
+ * refuses all others loudly. It is written apart from `catalog/`, so that an error there and the same error
+ * here are unlikely.
  */
 import { PotokError } from '../kernel/errors.ts'
 import type { Catalog, LoadedTable, TableCommit, TableIdentifier } from '../iceberg/catalog.ts'
 import type { Snapshot, TableMetadata } from '../iceberg/spec/table-metadata.ts'
 import type { TableRequirement, TableUpdate } from '../iceberg/spec/table-updates.ts'
 
-/**
- * - `request-lost`: nothing arrives. `answer-lost`: it is done, nobody hears.
- * - `delayed`: the sender hears of a time-out; it arrives when `deliver` is called.
- */
-export type CommitFault = 'ok' | 'request-lost' | 'answer-lost' | 'delayed'
-
 export type MemoryCatalog = Catalog & {
-  /** Asked before each commit; may wait. */
-  beforeCommit: (commits: readonly TableCommit[]) => Promise<CommitFault>
-  /** Asked before each load; throws: the load failed. */
-  beforeLoad: (identifier: TableIdentifier) => Promise<void>
   /** Told of each commit that got in. */
   afterApply: (before: readonly LoadedTable[], after: readonly LoadedTable[]) => void
-  /** Commits under way, oldest first; each is tried once. Gives whether it got in. */
-  deliver(): boolean[]
   /** Replaces a table's metadata by force, as an operator with a backup does. */
   plant(identifier: TableIdentifier, metadata: TableMetadata): void
 }
@@ -34,7 +22,6 @@ export function createMemoryCatalog(options: {
   uuid: () => string
 }): MemoryCatalog {
   const tables = new Map<string, LoadedTable>()
-  let delayed: (readonly TableCommit[])[] = []
   let version = 0
 
   function find(identifier: TableIdentifier): LoadedTable {
@@ -65,8 +52,6 @@ export function createMemoryCatalog(options: {
   }
 
   const catalog: MemoryCatalog = {
-    beforeCommit: async () => 'ok',
-    beforeLoad: async () => {},
     afterApply: () => {},
     async listNamespaces() {
       return []
@@ -76,7 +61,6 @@ export function createMemoryCatalog(options: {
       return [...tables.values()].map(({ identifier }) => identifier)
     },
     async loadTable(identifier) {
-      await catalog.beforeLoad(identifier)
       return find(identifier)
     },
     async createTable(request) {
@@ -117,33 +101,7 @@ export function createMemoryCatalog(options: {
       tables.delete(nameOf(identifier))
     },
     async commit(commits) {
-      const fault = await catalog.beforeCommit(commits)
-      if (fault === 'request-lost') throw unknown()
-      if (fault === 'delayed') {
-        delayed.push(commits)
-        throw unknown()
-      }
-      if (fault === 'ok') return apply(commits)
-      try {
-        apply(commits)
-      } catch (error) {
-        // Refused, and the refusal is lost too.
-        throw unknown(error)
-      }
-      throw unknown()
-    },
-    deliver() {
-      const arriving = delayed
-      delayed = []
-      return arriving.map((commits) => {
-        try {
-          apply(commits)
-          return true
-        } catch (error) {
-          if (error instanceof PotokError) return false
-          throw error
-        }
-      })
+      return apply(commits)
     },
     plant(identifier, metadata) {
       keep(identifier, metadata)
@@ -170,10 +128,6 @@ function refuse(detail: string): never {
 
 function nameOf(identifier: TableIdentifier): string {
   return [...identifier.namespace, identifier.name].join('.')
-}
-
-function unknown(cause?: unknown): PotokError {
-  return new PotokError('CommitStateUnknown', 'no answer came back', { cause })
 }
 
 function check(requirement: TableRequirement, metadata: TableMetadata): void {

@@ -37,7 +37,8 @@ export function createSimulatedTime(startMs: number): SimulatedTime {
   }
 
   return {
-    nowMs: () => offsetMs + elapsedMs,
+    // Whole milliseconds, as a real clock gives them, though somebody slept for a fraction.
+    nowMs: () => Math.floor(offsetMs + elapsedMs),
     sleep(ms, signal) {
       if (signal?.aborted === true) return Promise.resolve()
       return new Promise((resolve) => {

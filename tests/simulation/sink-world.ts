@@ -3,6 +3,9 @@
  * stopped), the catalog loses requests and answers and lets commits arrive late, the store fails, rivals
  * compact and expire, clocks jump. At the end all faults cease, a last writer finishes, and the judges look.
  */
+import { createCatalogService } from '../../catalog/catalog-service.ts'
+import type { Catalog, TableIdentifier } from '../../iceberg/catalog.ts'
+import type { TableMetadata } from '../../iceberg/spec/table-metadata.ts'
 import { createManifestCache } from '../../iceberg/scan/manifest-cache.ts'
 import type { CrashPoint } from '../../iceberg/sink/commit-batch.ts'
 import { defaultLogSinkConfig, type LogSink } from '../../iceberg/sink/log-sink.ts'
@@ -10,11 +13,13 @@ import { readPositions } from '../../iceberg/sink/positions.ts'
 import { partitionSpecOf, schemaOf, sortOrderOf } from '../../iceberg/spec/from-definition.ts'
 import { createWriter, defaultWriterConfig } from '../../ingest/writer/writer.ts'
 import { createMemoryObjectStore } from '../../adapters/object-store/memory-object-store.ts'
+import { createMemoryRootObject } from '../../adapters/object-store/memory-root-object.ts'
 import { PotokError } from '../../kernel/errors.ts'
 import { createEventIdHasher } from '../../kernel/event-id.ts'
 import type { Logger, LogRecord } from '../../kernel/ports.ts'
-import { eventsTable, rejectedEventsTable } from '../../kernel/tables.ts'
-import { createMemoryCatalog, type MemoryCatalog } from '../../testkit/memory-catalog.ts'
+import { eventsTable, namespaceName, rejectedEventsTable } from '../../kernel/tables.ts'
+import { createFaultyCatalog, type FaultyCatalog } from '../../testkit/faulty-catalog.ts'
+import { createMemoryCatalog } from '../../testkit/memory-catalog.ts'
 import { createMemoryParquetWriter } from '../../testkit/memory-parquet.ts'
 import { createRandom, createSeededIds } from '../../testkit/random.ts'
 import { createSimulatedLog } from '../../testkit/simulated-log.ts'
@@ -23,6 +28,8 @@ import { eventsId, judgeCommit, judgeWorld, rejectedId } from './sink-oracle.ts'
 import { rivalMove } from './sink-rivals.ts'
 
 export const startMs = Date.UTC(2025, 3, 5, 10)
+const warehouse = 'memory:///warehouse'
+const swapFaults = ['answer-lost', 'request-lost', 'delayed', 'refused'] as const
 const unavailable = (what: string): PotokError => new PotokError('Unavailable', what)
 const jsonBytes = (item: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(item))
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
@@ -30,7 +37,10 @@ const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 export type World = ReturnType<typeof createWorld>
 
 /** The parts, without faults until `chaos` says so. */
-export function createWorld(seed: number, options: { partitionCount?: number } = {}) {
+export function createWorld(
+  seed: number,
+  options: { partitionCount?: number; catalog?: 'memory' | 'service' } = {},
+) {
   const random = createRandom(seed)
   const ids = createSeededIds(random)
   const time = createSimulatedTime(startMs)
@@ -49,22 +59,49 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
       },
     },
   })
-  const catalog = createMemoryCatalog({
-    warehouse: 'memory:///warehouse',
+  const memoryCatalog = createMemoryCatalog({
+    warehouse,
     nowMs: () => time.nowMs(),
     uuid: () => ids.uuid(),
   })
-  catalog.beforeLoad = async () => {
-    await time.sleep(random.below(5))
-    if (unlucky(0.05)) throw unavailable('catalog: load refused')
+  const root = createMemoryRootObject()
+  /** The real catalog is stateless: every writer may have a server of its own over the same root. */
+  const connect = (): Catalog =>
+    options.catalog === 'service'
+      ? createCatalogService({
+          root,
+          store,
+          clock: time,
+          ids,
+          warehouseLocation: warehouse,
+          sleep: (ms) => time.sleep(ms),
+          random: () => random.next(),
+        })
+      : memoryCatalog
+  const judgeCatalog = connect()
+  const catalogs: FaultyCatalog[] = []
+  const connectFaulty = (): FaultyCatalog => {
+    const catalog = createFaultyCatalog(connect())
+    catalog.beforeLoad = async () => {
+      await time.sleep(random.below(5))
+      if (unlucky(0.05)) throw unavailable('catalog: load refused')
+    }
+    catalog.beforeCommit = async () => {
+      await time.sleep(random.below(50))
+      if (unlucky(0.3)) root.script.push(random.pick(swapFaults))
+      if (!unlucky(0.4)) return 'ok'
+      return random.pick(['request-lost', 'answer-lost', 'delayed'] as const)
+    }
+    catalogs.push(catalog)
+    return catalog
   }
-  catalog.beforeCommit = async () => {
-    await time.sleep(random.below(50))
-    if (!unlucky(0.4)) return 'ok'
-    return random.pick(['request-lost', 'answer-lost', 'delayed'] as const)
+  const catalog = connectFaulty()
+  const deliver = async (): Promise<void> => {
+    root.deliverDelayed()
+    for (const each of catalogs) await each.deliver()
   }
   const findings: unknown[] = []
-  catalog.afterApply = (before, after) => {
+  memoryCatalog.afterApply = (before, after) => {
     try {
       judgeCommit(before, after)
     } catch (error) {
@@ -83,11 +120,12 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
   const kinds = new Map<string, 'event' | 'rejected'>()
 
   async function createTables(): Promise<void> {
+    await judgeCatalog.createNamespace([namespaceName])
     for (const [identifier, definition] of [
       [eventsId, eventsTable],
       [rejectedId, rejectedEventsTable],
     ] as const) {
-      await catalog.createTable({
+      await judgeCatalog.createTable({
         identifier,
         schema: schemaOf(definition),
         partitionSpec: partitionSpecOf(definition),
@@ -103,7 +141,7 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
     return createWriter(
       {
         log,
-        catalog,
+        catalog: connectFaulty(),
         store,
         parquet: createMemoryParquetWriter(store),
         manifests: createManifestCache(store, 1_000_000),
@@ -153,9 +191,12 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
     return { record: { ...base, kind: 0, value: jsonBytes(detection) }, kind: 'event' }
   }
 
+  /** Past all faults. */
+  const load = async (identifier: TableIdentifier): Promise<TableMetadata> =>
+    (await judgeCatalog.loadTable(identifier)).metadata
+
   async function isDrained(): Promise<boolean> {
-    const { metadata } = await plainLoad(catalog)
-    const positions = readPositions(metadata.properties)
+    const positions = readPositions((await load(eventsId)).properties)
     return log.partitions.every(({ endOffset }, p) => positions.get(p)?.nextOffset === endOffset)
   }
 
@@ -166,6 +207,10 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
     chaos,
     store,
     catalog,
+    catalogs,
+    memoryCatalog,
+    load,
+    deliver,
     log,
     kinds,
     findings,
@@ -173,19 +218,8 @@ export function createWorld(seed: number, options: { partitionCount?: number } =
     createSink,
     produce,
     isDrained,
-    judge: () => {
-      catalog.beforeLoad = async () => {}
-      return judgeWorld(log, kinds, catalog, store.objects)
-    },
+    judge: () => judgeWorld(log, kinds, judgeCatalog, store.objects),
   }
-}
-
-async function plainLoad(catalog: MemoryCatalog) {
-  const { beforeLoad } = catalog
-  catalog.beforeLoad = async () => {}
-  const table = await catalog.loadTable(eventsId)
-  catalog.beforeLoad = beforeLoad
-  return table
 }
 
 /** Runs an asynchronous scenario on the world's time. */
@@ -213,8 +247,12 @@ export type ChaosReport = {
 }
 
 /** The whole story of one seed; throws a Finding where a judge found something. */
-export async function runChaos(seed: number, records = 120): Promise<ChaosReport> {
-  const world = createWorld(seed)
+export async function runChaos(
+  seed: number,
+  options: { records?: number; catalog?: 'memory' | 'service' } = {},
+): Promise<ChaosReport> {
+  const { records = 120, ...worldOptions } = options
+  const world = createWorld(seed, worldOptions)
   return runScenario(world, () => chaosScenario(world, records))
 }
 
@@ -264,7 +302,7 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
   async function nature(): Promise<void> {
     while (!now.isOver) {
       await time.sleep(random.below(8_000))
-      catalog.deliver()
+      await world.deliver()
       if (random.chance(0.1)) time.shiftClock(random.below(7_200_000) - 3_600_000)
       if (random.chance(0.2)) retainCommitted(world)
     }
@@ -293,10 +331,10 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
   // Zombies still wake up, and what was under way still arrives.
   for (let round = 0; round < 200 && (now.paused > 0 || !(await world.isDrained())); round++) {
     await time.sleep(5_000)
-    catalog.deliver()
+    await world.deliver()
   }
   await time.sleep(30_000)
-  catalog.deliver()
+  await world.deliver()
   for (const sink of sinks) await sink.stop(1_000)
   if (world.findings.length > 0) throw world.findings[0]
   const halted = sinks.find((sink) => sink.status().state === 'halted')

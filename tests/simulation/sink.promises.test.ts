@@ -27,8 +27,8 @@ async function filledWorld(seed: number): Promise<World> {
   return world
 }
 
-async function metadataOf(world: World, identifier = eventsId): Promise<TableMetadata> {
-  return (await world.catalog.loadTable(identifier)).metadata
+function metadataOf(world: World, identifier = eventsId): Promise<TableMetadata> {
+  return world.load(identifier)
 }
 
 /** Starts a writer and gives what its health says after a while. */
@@ -46,11 +46,13 @@ async function away(): Promise<never> {
   throw new PotokError('Unavailable', 'connection refused')
 }
 
+const allAway = { beforeCommit: away, beforeLoad: away }
+
 async function rollBack(world: World, identifier: typeof eventsId): Promise<void> {
   const metadata = await metadataOf(world, identifier)
   const older = lineageOf(metadata).snapshots[2]
   if (older === undefined) throw new Error('too few snapshots')
-  world.catalog.plant(identifier, {
+  world.memoryCatalog.plant(identifier, {
     ...metadata,
     currentSnapshotId: older.snapshotId,
     refs: { main: { type: 'branch', snapshotId: older.snapshotId } },
@@ -63,7 +65,7 @@ const halts: Record<string, { case: string; spoil: (world: World) => Promise<voi
     async spoil(world) {
       for (const identifier of [eventsId, rejectedId]) {
         const metadata = await metadataOf(world, identifier)
-        world.catalog.plant(identifier, { ...metadata, properties: {} })
+        world.memoryCatalog.plant(identifier, { ...metadata, properties: {} })
       }
     },
   },
@@ -78,14 +80,14 @@ const halts: Record<string, { case: string; spoil: (world: World) => Promise<voi
     case: 'rolled_back',
     async spoil(world) {
       const metadata = await metadataOf(world)
-      world.catalog.plant(eventsId, { ...metadata, currentSnapshotId: null, refs: {} })
+      world.memoryCatalog.plant(eventsId, { ...metadata, currentSnapshotId: null, refs: {} })
     },
   },
   'a second table that was restored alone': {
     case: 'tables_disagree',
     async spoil(world) {
       const metadata = await metadataOf(world, rejectedId)
-      world.catalog.plant(rejectedId, {
+      world.memoryCatalog.plant(rejectedId, {
         ...metadata,
         properties: {},
         currentSnapshotId: null,
@@ -230,15 +232,16 @@ test('while the catalog is away the sink keeps trying, says so, and goes on by i
     const sink = world.createSink()
     await sink.start()
     await world.time.sleep(5_000)
-    const { beforeCommit, beforeLoad } = world.catalog
-    world.catalog.beforeCommit = away
-    world.catalog.beforeLoad = away
+    const working = world.catalogs.map(({ beforeCommit, beforeLoad }) => ({
+      beforeCommit,
+      beforeLoad,
+    }))
+    for (const catalog of world.catalogs) Object.assign(catalog, allAway)
     await world.produce(10)
     await world.time.sleep(120_000)
     expect(sink.health().ok).toBe(false)
     expect(sink.health().reason).toContain('connection refused')
-    world.catalog.beforeCommit = beforeCommit
-    world.catalog.beforeLoad = beforeLoad
+    for (const [i, catalog] of world.catalogs.entries()) Object.assign(catalog, working[i])
     await world.time.sleep(20_000)
     expect(sink.health().ok).toBe(true)
     await sink.stop(1_000)

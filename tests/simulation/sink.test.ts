@@ -13,20 +13,37 @@ vi.mock('node:zlib', async (importOriginal) => {
 const single = process.env['POTOK_SIM_SEED']
 const seedCount = Number(process.env['POTOK_SIM_SEEDS'] ?? 150)
 
-test('every offset is in the tables exactly once, whatever happens to the writers', async () => {
+async function runSeeds(
+  count: number,
+  options: Parameters<typeof runChaos>[1],
+): Promise<Record<string, number>> {
   const seeds =
-    single === undefined ? Array.from({ length: seedCount }, (_, i) => i + 1) : [Number(single)]
-  const total: Record<string, number> = {}
+    single === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(single)]
+  const total: Record<string, number> = { seeds: seeds.length }
   for (const seed of seeds) {
-    const report = await runChaos(seed).catch((cause: unknown) => {
+    const report = await runChaos(seed, options).catch((cause: unknown) => {
       throw new Error(`seed ${seed}: replay it with POTOK_SIM_SEED=${seed}`, { cause })
     })
     for (const [name, value] of Object.entries(report)) total[name] = (total[name] ?? 0) + value
   }
-  console.info(`${seeds.length} seeds`, total)
-  expect(total['rows']).toBeGreaterThan(100 * seeds.length)
+  return total
+}
+
+test('every offset is in the tables exactly once, whatever happens to the writers', async () => {
+  const total = await runSeeds(seedCount, {})
+  console.info(total)
+  expect(total['rows']).toBeGreaterThan(100 * (total['seeds'] ?? 0))
+})
+
+test('so it is over the real catalog, several servers of it, and a root whose swaps fail', async () => {
+  const total = await runSeeds(Math.ceil(seedCount / 4), { catalog: 'service' })
+  console.info(total)
+  expect(total['rows']).toBeGreaterThan(100 * (total['seeds'] ?? 0))
 })
 
 test('a seed gives the same run every time', async () => {
   expect(await runChaos(7)).toEqual(await runChaos(7))
+  expect(await runChaos(7, { catalog: 'service' })).toEqual(
+    await runChaos(7, { catalog: 'service' }),
+  )
 })
