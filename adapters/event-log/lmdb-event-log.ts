@@ -18,6 +18,7 @@
  * (POSIX locks belong to the process: a second, read-only environment would drop the first one's).
  */
 import assert from 'node:assert/strict'
+import { statfsSync } from 'node:fs'
 import { describeError, PotokError } from '../../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, Logger, LogRecord } from '../../kernel/ports.ts'
 import { encodedSizeBytesMax, encodeRecords } from '../../kernel/record-block-codec.ts'
@@ -139,7 +140,7 @@ export function createLmdbEventLog(options: LmdbEventLogOptions): LmdbEventLog {
         })
       } catch (error) {
         const unknown = await commitError(error, options.directory)
-        logger.error({ error: describeError(unknown) }, 'the event log could not commit')
+        logger.error({ error: unknown.message }, 'the event log could not commit')
         // Where the transaction never began, those that wait are told as well: they must not hang.
         if (taken.length === 0) takeForCommit(waiting, taken)
         outcomes = taken.map(() => unknown)
@@ -394,9 +395,16 @@ async function commitError(failed: unknown, directory: string): Promise<PotokErr
   }
   return new PotokError(
     'Unavailable',
-    `the event log in ${directory} could not be written: ${describeError(cause)}`,
+    `the event log in ${directory} could not be written: ${describeError(cause)}${spaceLeft(directory)}`,
     { context: { directory }, cause },
   )
+}
+
+/** LMDB calls a full disk an input/output error. */
+function spaceLeft(directory: string): string {
+  const { bavail, bsize } = statfsSync(directory)
+  const mib = Math.floor((bavail * bsize) / 2 ** 20)
+  return mib < 64 ? `; the disk is full (${mib} MiB left)` : ''
 }
 
 function sleep(ms: number): Promise<void> {

@@ -103,6 +103,8 @@ function openEnvironment(
       encoding: 'binary',
       noSubdir: false,
       overlappingSync: false,
+      // With it, a commit that fails rejects a promise inside lmdb-js that nobody can handle.
+      eventTurnBatching: false,
       readOnly,
       maxDbs: 4,
       // Address space, not disk: room for blocks, tree pages and pages still pinned by a reader.

@@ -42,8 +42,8 @@ function speedOf({ speedMilli }: SimulatedItem): number {
 const lively: Partial<FleetConfig> = {
   cameras: 10,
   seed: 7,
-  eventsPerSecond: 0.05,
-  tickMs: 10_000,
+  eventsPerSecond: 0.04,
+  tickMs: 20_000,
   outagesPerDay: 1,
   malformedShare: 0.01,
 }
@@ -57,7 +57,7 @@ describe('simulator', () => {
   it('delivers every detection of the time span, once as a detection', () => {
     const fleet = createFleet(lively)
     const detected: string[] = []
-    for (let tick = dayStartMs / 10_000; tick < (dayStartMs + 24 * hourMs) / 10_000; tick++) {
+    for (let tick = dayStartMs / 20_000; tick < (dayStartMs + 24 * hourMs) / 20_000; tick++) {
       for (const camera of fleet.cameras) {
         for (const { item } of fleet.detections(camera, tick)) {
           if (item.kind === 'detection') detected.push(item.line)
@@ -68,7 +68,7 @@ describe('simulator', () => {
     const first = delivered.filter((item) => item.kind === 'detection').map(({ line }) => line)
     expect(first.toSorted()).toEqual(detected.toSorted())
     expect(new Set(first).size).toBe(first.length)
-    for (const hours of [3, 9, 15]) {
+    for (const hours of [3, 9]) {
       const cut = itemsOf(history(lively, hours)).filter((item) => item.kind === 'detection')
       const endMs = dayStartMs + hours * hourMs
       const before = detected.filter(
@@ -121,8 +121,8 @@ describe('simulator', () => {
     expect(atLocalHour(8).length).toBeGreaterThan(5 * atLocalHour(3).length)
     expect(mean(atLocalHour(8).map(speedOf))).toBeLessThan(0.9 * mean(atLocalHour(3).map(speedOf)))
     const perSecond = detections.length / 10 / 86_400
-    expect(perSecond).toBeGreaterThan(0.035)
-    expect(perSecond).toBeLessThan(0.065)
+    expect(perSecond).toBeGreaterThan(0.028)
+    expect(perSecond).toBeLessThan(0.052)
   })
 
   it('judges by windows that add up to what was delivered', () => {
