@@ -3,7 +3,8 @@
  * the same answer for every input (decode-detection.test.ts); only the speed differs.
  *
  * What counts as a detection is written down in decode-detection-plain.ts; time stamps in rfc3339.ts.
- * Strings of `kvfv_id` are shared through a small cache of fixed size: cameras are few, detections many.
+ * Strings that repeat (`kvfv_id`, short further fields) are shared through caches of fixed size: cameras are
+ * few, detections many.
  */
 import {
   defaultDetectionRules,
@@ -32,7 +33,8 @@ export function createDetectionDecoder(
   const withTexts = options.texts !== false
   const speedMilliMax = Math.floor(rules.speedKmhMax * 1_000)
   const scan = createScannedDetection()
-  const kvfvIds = createKvfvIdCache()
+  const kvfvIds = createTextCache(16_384)
+  const shortAttributes = createTextCache(4_096)
   const detection: Detection = {
     kvfvId: '',
     eventTimeUs: 0,
@@ -74,7 +76,8 @@ export function createDetectionDecoder(
         : shortText(buffer, scan.eventIdStart, scan.eventIdEnd)
       if (detection.cameraEventId === null) return false
     }
-    detection.attributes = withTexts && scan.furtherCount > 0 ? furtherText(buffer, scan) : null
+    detection.attributes =
+      withTexts && scan.furtherCount > 0 ? furtherText(buffer, scan, shortAttributes) : null
     detection.kvfvId = kvfvIds(buffer, scan.kvfvStart, scan.kvfvEnd)
     detection.eventTimeUs = scan.eventTimeUs
     detection.speedMilli = scan.speedMilli
@@ -117,25 +120,52 @@ function unescape(buffer: Buffer, start: number, end: number): string | null {
   return text.isWellFormed() ? text : null
 }
 
-/** Plates and ids are so short that crossing into native code costs more than the decoding. */
+const unitsMax = 24
+const units = new Uint16Array(unitsMax)
+const { fromCharCode } = String
+
+/**
+ * Plates and ids are so short that crossing into native code costs more than decoding them here; eight
+ * characters a call, because one a call makes as many intermediate strings.
+ */
 function shortText(buffer: Buffer, start: number, end: number): string {
-  if (end - start > 40) return buffer.toString('utf8', start, end)
-  let text = ''
+  if (end - start > unitsMax) return buffer.toString('utf8', start, end)
+  let n = 0
   for (let i = start; i < end; ) {
     const a = buffer[i++] as number
-    if (a < 0x80) text += String.fromCharCode(a)
-    else if (a < 0xe0)
-      text += String.fromCharCode(((a & 0x1f) << 6) | ((buffer[i++] as number) & 0x3f))
+    if (a < 0x80) units[n++] = a
+    else if (a < 0xe0) units[n++] = ((a & 0x1f) << 6) | ((buffer[i++] as number) & 0x3f)
     else return buffer.toString('utf8', start, end)
   }
+  let text = ''
+  let i = 0
+  for (; i + 8 <= n; i += 8) {
+    const eight = fromCharCode(
+      units[i] as number,
+      units[i + 1] as number,
+      units[i + 2] as number,
+      units[i + 3] as number,
+      units[i + 4] as number,
+      units[i + 5] as number,
+      units[i + 6] as number,
+      units[i + 7] as number,
+    )
+    text = i === 0 ? eight : text + eight
+  }
+  for (; i < n; i++) text += fromCharCode(units[i] as number)
   return text
 }
 
 const scratchBytes = 4_096
+const cachedBytesMax = 64
 const scratch = Buffer.allocUnsafeSlow(scratchBytes)
 
 /** The further members, joined without the white space that stood between them. */
-function furtherText(buffer: Buffer, scan: ScannedDetection): string {
+function furtherText(
+  buffer: Buffer,
+  scan: ScannedDetection,
+  cached: (bytes: Buffer, start: number, end: number) => string,
+): string {
   const { further, furtherCount } = scan
   const spanStart = further[0] as number
   const spanEnd = further[furtherCount * 4 - 1] as number
@@ -149,6 +179,8 @@ function furtherText(buffer: Buffer, scan: ScannedDetection): string {
     length = copy(buffer, further[at + 2] as number, further[at + 3] as number, length)
   }
   scratch[length++] = 0x7d
+  // Lane and direction repeat; longer texts hardly do, and would fill the cache.
+  if (length <= cachedBytesMax) return cached(scratch, 0, length)
   return scan.ascii ? scratch.toString('latin1', 0, length) : scratch.toString('utf8', 0, length)
 }
 
@@ -168,20 +200,20 @@ function joinedText(buffer: Buffer, scan: ScannedDetection): string {
   return `{${parts.join(',')}}`
 }
 
-const cacheSlots = 16_384
-
-/** Direct-mapped: an id that meets another's slot takes it, so the cache never grows. */
-function createKvfvIdCache(): (buffer: Buffer, start: number, end: number) => string {
-  const texts: (string | undefined)[] = Array.from({ length: cacheSlots })
+/**
+ * Texts that come again and again, found by their bytes. Direct-mapped: a text that meets another's slot
+ * takes it, so the cache never grows. ASCII only, whose bytes compare with the text one to one.
+ */
+function createTextCache(slots: number): (buffer: Buffer, start: number, end: number) => string {
+  const texts: (string | undefined)[] = Array.from({ length: slots })
   return (buffer, start, end) => {
     let hash = 0
     for (let i = start; i < end; i++) {
       const c = buffer[i] as number
-      // Only ASCII ids are shared: their bytes compare with the text one to one.
       if (c >= 0x80) return buffer.toString('utf8', start, end)
       hash = (Math.imul(hash, 31) + c) | 0
     }
-    const slot = (hash ^ (hash >>> 14)) & (cacheSlots - 1)
+    const slot = (hash ^ (hash >>> 14)) & (slots - 1)
     const cached = texts[slot]
     if (cached !== undefined && cached.length === end - start) {
       let i = 0

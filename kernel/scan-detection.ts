@@ -92,19 +92,21 @@ export function scanDetection(
   for (;;) {
     if (p >= end || bytes[p] !== 0x22) return false
     const keyStart = p
-    p = skipString(bytes, p + 1, end)
-    if (p < 0 || stringEscaped) return false
-    const keyEnd = p + 1
-    p = skipSpace(bytes, keyEnd, end)
-    if (p >= end || bytes[p] !== 0x3a) return false
-    p = skipSpace(bytes, p + 1, end)
-    if (p >= end) return false
-
-    const field = knownField(bytes, keyStart + 1, keyEnd - 1)
-    if (field !== fieldBit.none) {
+    const field = knownField(bytes, p + 1)
+    if (field === fieldBit.none) {
+      p = skipString(bytes, p + 1, end) + 1
+      if (p === 0 || stringEscaped) return false
+    } else {
       if ((seen & field) !== 0) return false
       seen |= field
+      p += knownFieldBytes
     }
+    const keyEnd = p
+    if (p < end && (bytes[p] as number) <= 0x20) p = skipSpace(bytes, p, end)
+    if (p >= end || bytes[p++] !== 0x3a) return false
+    if (p < end && (bytes[p] as number) <= 0x20) p = skipSpace(bytes, p, end)
+    if (p >= end) return false
+
     const valueStart = p
     if (field === fieldBit.none) {
       if (furtherCount === furtherMembersMax) return false
@@ -123,6 +125,15 @@ export function scanDetection(
       if (milli < 0) return false
       out.speedMilli = milli
       p = speedEnd
+    } else if (field === fieldBit.timestamp) {
+      // Every byte of a valid time stamp is checked by its parser: only the closing quote is looked for.
+      if (bytes[p++] !== 0x22) return false
+      const contentStart = p
+      while (p < end && bytes[p] !== 0x22) p++
+      const us = parseRfc3339(bytes, contentStart, p)
+      if (p === end || !Number.isSafeInteger(us)) return false
+      out.eventTimeUs = us
+      p++
     } else if (bytes[p] === 0x22) {
       const contentStart = p + 1
       p = skipString(bytes, contentStart, end)
@@ -133,11 +144,6 @@ export function scanDetection(
         if (stringEscaped || length === 0 || length > kvfvIdBytesMax) return false
         out.kvfvStart = contentStart
         out.kvfvEnd = contentEnd
-      } else if (field === fieldBit.timestamp) {
-        if (stringEscaped) return false
-        const us = parseRfc3339(bytes, contentStart, contentEnd)
-        if (!Number.isSafeInteger(us)) return false
-        out.eventTimeUs = us
       } else if (field === fieldBit.plateNumber) {
         if (contentEnd > contentStart) {
           out.plateStart = contentStart
@@ -164,46 +170,62 @@ export function scanDetection(
       return false
     }
 
-    p = skipSpace(bytes, p, end)
+    if (p < end && (bytes[p] as number) <= 0x20) p = skipSpace(bytes, p, end)
     if (p >= end) return false
-    const c = bytes[p]
+    const c = bytes[p++]
     if (c === 0x7d) break
     if (c !== 0x2c) return false
-    p = skipSpace(bytes, p + 1, end)
+    if (p < end && (bytes[p] as number) <= 0x20) p = skipSpace(bytes, p, end)
   }
-  if (skipSpace(bytes, p + 1, end) !== end || (seen & required) !== required) return false
+  if (skipSpace(bytes, p, end) !== end || (seen & required) !== required) return false
   out.furtherCount = furtherCount
   out.ascii = !sawNonAscii
   return true
 }
 
-/** `[a-z_]+` of the known names, by length first: `kvfv_id`, `event_id`, `timestamp`, `plate_number`, `vehicle_speed`. */
-function knownField(bytes: Uint8Array, start: number, end: number): number {
-  switch (end - start) {
-    case 7:
-      return equals(bytes, start, kvfvIdName) ? fieldBit.kvfvId : fieldBit.none
-    case 8:
-      return equals(bytes, start, eventIdName) ? fieldBit.eventId : fieldBit.none
-    case 9:
-      return equals(bytes, start, timestampName) ? fieldBit.timestamp : fieldBit.none
-    case 12:
-      return equals(bytes, start, plateNumberName) ? fieldBit.plateNumber : fieldBit.none
-    case 13:
-      return equals(bytes, start, vehicleSpeedName) ? fieldBit.vehicleSpeed : fieldBit.none
+/** Of the known field found last: its name and both quotes. */
+let knownFieldBytes = 0
+
+/**
+ * Which known name, with its closing quote, stands at `p`. May look at bytes after the item: then what is
+ * found there ends after it, too, and the caller sees that.
+ */
+function knownField(bytes: Uint8Array, p: number): number {
+  switch (bytes[p]) {
+    case 0x6b:
+      return named(bytes, p, kvfvIdName, fieldBit.kvfvId)
+    case 0x74:
+      return named(bytes, p, timestampName, fieldBit.timestamp)
+    case 0x76:
+      return named(bytes, p, vehicleSpeedName, fieldBit.vehicleSpeed)
+    case 0x70:
+      return named(bytes, p, plateNumberName, fieldBit.plateNumber)
+    case 0x65:
+      return named(bytes, p, eventIdName, fieldBit.eventId)
     default:
       return fieldBit.none
   }
 }
 
-const kvfvIdName = asciiBytes('kvfv_id')
-const eventIdName = asciiBytes('event_id')
-const timestampName = asciiBytes('timestamp')
-const plateNumberName = asciiBytes('plate_number')
-const vehicleSpeedName = asciiBytes('vehicle_speed')
+function named(bytes: Uint8Array, p: number, name: Uint8Array, field: number): number {
+  if (!equals(bytes, p, name)) return fieldBit.none
+  knownFieldBytes = name.length + 1
+  return field
+}
+
+const kvfvIdName = asciiBytes('kvfv_id"')
+const eventIdName = asciiBytes('event_id"')
+const timestampName = asciiBytes('timestamp"')
+const plateNumberName = asciiBytes('plate_number"')
+const vehicleSpeedName = asciiBytes('vehicle_speed"')
 
 function asciiBytes(text: string): Uint8Array {
   return Uint8Array.from(text, (c) => c.charCodeAt(0))
 }
+
+/** 1 for what stands for itself in a JSON string and is ASCII. */
+const isPlain = new Uint8Array(256)
+for (let c = 0x20; c < 0x80; c++) isPlain[c] = c === 0x22 || c === 0x5c ? 0 : 1
 
 function equals(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
   for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false
@@ -231,19 +253,20 @@ function skipString(bytes: Uint8Array, p: number, end: number): number {
   stringEscaped = false
   while (p < end) {
     const c = bytes[p] as number
+    if (isPlain[c] === 1) {
+      p++
+      continue
+    }
     if (c === 0x22) return p
     if (c < 0x20) return -1
     if (c === 0x5c) {
       stringEscaped = true
       p = skipEscape(bytes, p + 1, end)
-      if (p < 0) return -1
-    } else if (c < 0x80) {
-      p++
     } else {
       sawNonAscii = true
       p = skipMultiByte(bytes, p, end)
-      if (p < 0) return -1
     }
+    if (p < 0) return -1
   }
   return -1
 }
