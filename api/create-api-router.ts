@@ -18,6 +18,8 @@ import { operationHandlers } from './routes/operation.ts'
 import { createRequestMetrics, registerModelMetrics } from './routes/request-metrics.ts'
 import { speedHandlers } from './routes/speeds.ts'
 
+const bodyBytesMax = 1024 * 1024
+
 /** The API with its read model, which `app/` starts and stops, and the register of cameras. */
 export function createApi(
   ports: ApiPorts,
@@ -26,7 +28,6 @@ export function createApi(
   const scanner = createManifestScanner(ports.manifests)
   const model = createReadModel({ ...ports, scanner }, config)
   const cameras = createCameraStore({ ...ports, scanner })
-  registerModelMetrics(ports.registry, model, model.store)
   return { router: createApiRouter({ ports, config, model, cameras }), readModel: model, cameras }
 }
 
@@ -39,12 +40,13 @@ export function createApiRouter(context: ApiContext): Router {
     ...operationHandlers(context),
   }
   const measured = createRequestMetrics(context.ports.registry)
+  registerModelMetrics(context.ports.registry, context.model)
   const served = operations.filter(({ servedBy }) => servedBy === undefined)
   for (const operation of served) {
     const handler = handlers[operation.id]
     if (handler === undefined) throw new Error(`no handler for ${operation.id} of the contract`)
     const path = expressPath(operation)
-    const body = operation.body === undefined ? [] : [express.json({ limit: '1mb', strict: true })]
+    const body = operation.body === undefined ? [] : [requireJson, parseJson]
     router[operation.method](path, measured(operation.path), secure, ...body, handler)
   }
   const unknown = Object.keys(handlers).filter((id) => !served.some((each) => each.id === id))
@@ -53,6 +55,21 @@ export function createApiRouter(context: ApiContext): Router {
   router.use(createDashboardRouter())
   router.use(problems(context))
   return router
+}
+
+const parseJson = express.json({ limit: bodyBytesMax, strict: true })
+
+/** Another type would leave the body unread, and an unread limit to one day would mean all days. */
+function requireJson(request: Request, response: Response, next: NextFunction): void {
+  const hasBody =
+    request.headers['transfer-encoding'] !== undefined ||
+    Number(request.headers['content-length'] ?? 0) > 0
+  if (!hasBody || request.is('json') !== false) {
+    next()
+    return
+  }
+  const error = new PotokError('InvalidInput', 'send the body as application/json')
+  sendProblem(response, error, { status: 415, title: 'Not this media type' })
 }
 
 function secure(_request: Request, response: Response, next: NextFunction): void {

@@ -62,17 +62,22 @@ export class CubeStore {
     this.#onRows = onRows
   }
 
-  /** The cubes of a camera's days; a promise only where something must be read first. */
-  forCamera(camera: string, days: readonly DayFiles[]): DayCube[] | Promise<DayCube[]> {
+  /** The cubes of a camera's days where all are in memory, without waiting; else null. */
+  inMemory(camera: string, days: readonly DayFiles[]): DayCube[] | null {
     const cubes: DayCube[] = []
     for (const files of days) {
       const entry =
         this.#current(String(files.day), files) ?? this.#current(keyOf(files, camera), files)
-      if (entry === null) return this.#loadForCamera(camera, days)
+      if (entry === null) return null
       cubes.push(entry.cube)
     }
     this.#stats.hits++
     return cubes
+  }
+
+  /** The cubes of a camera's days, read where they must be. */
+  async forCamera(camera: string, days: readonly DayFiles[]): Promise<DayCube[]> {
+    return this.inMemory(camera, days) ?? (await this.#loadForCamera(camera, days))
   }
 
   /** The whole day's cube. */

@@ -31,8 +31,8 @@ import {
   type SpeedSums,
 } from './aggregate-windows.ts'
 import { CameraIndex } from './camera-index.ts'
-import { CubeStore, isFileGone } from './cube-store.ts'
-import type { DaySummary } from './day-cube.ts'
+import { CubeStore, type CubeStoreStats, isFileGone } from './cube-store.ts'
+import type { DayCube, DaySummary } from './day-cube.ts'
 import { type DayFiles, DayFileIndex, filesOf } from './day-files.ts'
 import { DaySummaries } from './day-summaries.ts'
 import { DirtyDays, type DirtyDay } from './dirty-days.ts'
@@ -80,6 +80,7 @@ export interface ReadModel extends Service {
   hasNoData(camera: string): Promise<boolean>
   /** Cameras, events, revision of a day; null while it is still being counted. */
   summary(day: number, waitMs: number): Promise<DaySummary | null>
+  cacheStats(): CubeStoreStats
   /** Looks at once whether anything changed; resolved when the state includes it. */
   refresh(): Promise<void>
 }
@@ -258,19 +259,17 @@ export function createReadModel(
     boundaries: readonly number[],
     isLong: boolean,
   ): CameraWindows | Promise<CameraWindows> {
-    const present = state
-    const days = daysBetween(present.days, boundaries[0] as number, boundaries.at(-1) as number)
+    const asked = state
+    const days = daysBetween(asked.days, boundaries[0] as number, boundaries.at(-1) as number)
     const answer = (slices: readonly CameraDaySlice[]): CameraWindows => ({
-      state: present,
+      state: asked,
       ...aggregateWindows(slices, boundaries, isLong, finalityOf(camera)),
     })
-    if (days.length <= daysPerRead) {
-      const cubes = store.forCamera(camera, days)
-      if (!(cubes instanceof Promise)) return answer(slicesOf(cubes))
-    }
+    const present = store.inMemory(camera, days)
+    if (present !== null) return answer(slicesOf(present))
     return readSlices().then(answer)
 
-    function slicesOf(cubes: Awaited<ReturnType<CubeStore['forCamera']>>): CameraDaySlice[] {
+    function slicesOf(cubes: readonly DayCube[]): CameraDaySlice[] {
       const slices: CameraDaySlice[] = []
       for (const cube of cubes) {
         const cells = cube.cameras.get(camera)
@@ -316,6 +315,7 @@ export function createReadModel(
     finalityOf,
     isDirty,
     refresh,
+    cacheStats: () => store.stats,
     async hasNoData(camera) {
       if (cameras.cameras.has(camera)) return false
       if (!cameras.isComplete) await walk
@@ -344,7 +344,6 @@ export function createReadModel(
         days: state.days.size,
         dirty_days: state.dirty.size,
         cache_bytes: store.stats.bytes,
-        cache_entries: store.stats.entries,
       }
       if (ageMs === null) return { ok: false, reason: 'the tables were not read yet', details }
       if (ageMs <= staleMsMax) return { ok: true, details }

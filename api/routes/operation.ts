@@ -19,7 +19,7 @@ export function operationHandlers(context: ApiContext): Handlers {
     const nowMs = ports.clock.nowMs()
     const services = ports.health()
     const runs = ports.recompute?.list() ?? []
-    const { details } = model.health()
+    const { bytes, entries } = model.cacheStats()
     const answer: StatusAnswer = {
       as_of: formatUs(state.asOfMs * 1_000),
       now: formatUs(nowMs * 1_000),
@@ -39,11 +39,7 @@ export function operationHandlers(context: ApiContext): Handlers {
         running: runs.filter(({ status }) => status === 'running').length,
         queued: runs.filter(({ status }) => status === 'queued').length,
       },
-      cache: {
-        bytes: Number(details['cache_bytes']),
-        bytes_max: config.cubeCacheBytesMax,
-        entries: Number(details['cache_entries']),
-      },
+      cache: { bytes, bytes_max: config.cubeCacheBytesMax, entries },
     }
     response.set('Cache-Control', 'no-store')
     sendJson(response, 200, answer)

@@ -1,7 +1,6 @@
 /** Seconds and status of every request by route, and figures of the day cubes. */
 import type { NextFunction, Request, Response } from 'express'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import type { CubeStore } from '../read-model/cube-store.ts'
 import type { ReadModel } from '../read-model/read-model.ts'
 
 export function createRequestMetrics(registry: Registry) {
@@ -24,7 +23,7 @@ export function createRequestMetrics(registry: Registry) {
   }
 }
 
-export function registerModelMetrics(registry: Registry, model: ReadModel, store: CubeStore): void {
+export function registerModelMetrics(registry: Registry, model: ReadModel): void {
   const gauge = (name: string, help: string, value: () => number) =>
     new Gauge({
       name,
@@ -34,11 +33,11 @@ export function registerModelMetrics(registry: Registry, model: ReadModel, store
         this.set(value())
       },
     })
-  gauge('potok_api_cache_bytes', 'Day cubes in memory, bytes', () => store.stats.bytes)
+  gauge('potok_api_cache_bytes', 'Day cubes in memory, bytes', () => model.cacheStats().bytes)
   gauge(
     'potok_api_cache_entries',
     'Day cubes and single camera days in memory',
-    () => store.stats.entries,
+    () => model.cacheStats().entries,
   )
   gauge('potok_api_cameras', 'Cameras with data', () => model.cameras.cameras.size)
   gauge(
@@ -64,11 +63,11 @@ export function registerModelMetrics(registry: Registry, model: ReadModel, store
         this.inc(value())
       },
     })
-  counter('potok_api_cache_hits_total', 'Answers from memory alone', () => store.stats.hits)
-  counter('potok_api_cache_reads_total', 'Reads of data files', () => store.stats.loads)
+  counter('potok_api_cache_hits_total', 'Answers from memory alone', () => model.cacheStats().hits)
+  counter('potok_api_cache_reads_total', 'Reads of data files', () => model.cacheStats().loads)
   counter(
     'potok_api_cache_evictions_total',
     'Cubes let go for want of room',
-    () => store.stats.evictions,
+    () => model.cacheStats().evictions,
   )
 }
