@@ -58,6 +58,15 @@ const canonicalNames: ReadonlyMap<number, string> = new Map([
 const snapshotIdFields = new Set([1, 503])
 const partitionField = 102
 
+/** Avro names know letters, digits and `_`; the rest is written as the Java client writes it. */
+export function avroName(name: string): string {
+  return Array.from(name, (char, i) => {
+    if (/^[A-Za-z_]$/.test(char)) return char
+    if (/^[0-9]$/.test(char)) return i === 0 ? `_${char}` : char
+    return `_x${(char.codePointAt(0) as number).toString(16).toUpperCase()}`
+  }).join('')
+}
+
 /** A 64-bit integer as bigint. */
 // oxlint-disable-next-line no-underscore-dangle -- avsc's documented name
 export const bigLongType: Type = avro.types.LongType.__with({
@@ -112,7 +121,8 @@ function prepared(schema: unknown, longsAreBig: boolean): unknown {
           const id = field['field-id'] as number | undefined
           const isTop = id !== undefined && !longsAreBig
           return {
-            name: (isTop ? canonicalNames.get(id) : undefined) ?? field['name'],
+            // Some writers let the names of partition fields through that Avro forbids: avsc would refuse them.
+            name: (isTop ? canonicalNames.get(id) : undefined) ?? avroName(String(field['name'])),
             type: prepared(
               field['type'],
               longsAreBig || (isTop && (id === partitionField || snapshotIdFields.has(id))),

@@ -5,6 +5,7 @@
  */
 import { PotokError } from '../../kernel/errors.ts'
 import type { IcebergType, PartitionSpec } from '../spec/table-metadata.ts'
+import { avroName } from './avro-types.ts'
 
 function required(id: number, name: string, type: unknown): object {
   return { name, type, 'field-id': id }
@@ -111,15 +112,6 @@ export const manifestListSchemaText: string = JSON.stringify({
     optional(519, 'key_metadata', 'bytes'),
   ],
 })
-
-/** Avro names know letters, digits and `_`; the rest is written as the Java client writes it. */
-export function avroName(name: string): string {
-  return Array.from(name, (char, i) => {
-    if (/^[A-Za-z_]$/.test(char)) return char
-    if (/^[0-9]$/.test(char)) return i === 0 ? `_${char}` : char
-    return `_x${(char.codePointAt(0) as number).toString(16).toUpperCase()}`
-  }).join('')
-}
 
 /** Bytes of a fixed that holds `precision` decimal digits. */
 export function decimalBytes(precision: number): number {

@@ -5,7 +5,8 @@ import type { DataFile, ManifestEntry, ManifestFile, PartitionValue } from '../s
 import { partitionTypes } from '../spec/schema.ts'
 import type { PartitionSpec, Schema } from '../spec/table-metadata.ts'
 import { decodeAvroContainer, encodeAvroContainer } from './avro-container.ts'
-import { avroName, decimalBytes } from './manifest-avro.ts'
+import { avroName } from './avro-types.ts'
+import { decimalBytes } from './manifest-avro.ts'
 import { decodeManifestList, encodeManifestList, unknownCount } from './manifest-list.ts'
 import { decodeManifest, encodeManifest } from './manifest.ts'
 
@@ -183,6 +184,14 @@ describe('a manifest', () => {
     )
   })
 
+  test('takes an entry that is bigger than a block', async () => {
+    const [entry] = fc.sample(entries, { numRuns: 1, seed: 4 }) as [ManifestEntry]
+    const bound = new Map([[1, new Uint8Array(700_000).fill(7)]])
+    const big = { ...entry, dataFile: { ...entry.dataFile, lowerBounds: bound } }
+    const decoded = await decodeManifest(await encode([entry, big, entry]), manifest)
+    expect(plain(decoded)).toEqual(plain([entry, big, entry]))
+  })
+
   test('that is cut short, flipped in a bit or no Avro at all is corrupt, never a part of itself', async () => {
     const whole = await encode(fc.sample(entries, { numRuns: 20, seed: 2 }))
     for (const length of [0, 3, 10, 200, whole.length - 17, whole.length - 1]) {
@@ -196,7 +205,7 @@ describe('a manifest', () => {
   })
 
   test('without ids of its own takes the snapshot from the list, and age 0 where format v1 wrote it', async () => {
-    // The v1 schema: no sequence numbers, no content, other names; resolved by field id.
+    // The v1 schema: no sequence numbers, no content, other names (one that Avro forbids); resolved by id.
     const v1 = {
       type: 'record',
       name: 'entry',
@@ -212,7 +221,7 @@ describe('a manifest', () => {
             field(102, 'part', {
               type: 'record',
               name: 'p',
-              fields: [field(1000, 'day', ['null', { type: 'int', logicalType: 'date' }])],
+              fields: [field(1000, 'a day!', ['null', { type: 'int', logicalType: 'date' }])],
             }),
             field(103, 'rows', 'long'),
             field(104, 'bytes', 'long'),
@@ -221,10 +230,11 @@ describe('a manifest', () => {
         }),
       ],
     }
-    const file = { path: 'a', format: 'PARQUET', part: { day: 12 }, rows: 3, bytes: 4 }
+    const file = { path: 'a', format: 'PARQUET', part: { a_x20day_x21: 12 }, rows: 3, bytes: 4 }
+    const wellNamed = JSON.parse(JSON.stringify(v1).replace('a day!', 'a_x20day_x21'))
     const encoded = await encodeAvroContainer({
       schemaText: JSON.stringify(v1),
-      type: avro.Type.forSchema(v1 as never, { wrapUnions: false }),
+      type: avro.Type.forSchema(wellNamed, { wrapUnions: false }),
       metadata: {},
       records: [{ state: 1, snap: null, file: { ...file, block_size_in_bytes: 9 } }],
     })

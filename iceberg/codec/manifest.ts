@@ -15,13 +15,8 @@ import type {
 } from '../spec/data-file.ts'
 import type { IcebergType, PartitionSpec, Schema } from '../spec/table-metadata.ts'
 import { decodeAvroContainer, encodeAvroContainer } from './avro-container.ts'
-import { readerTypeOf } from './avro-types.ts'
-import {
-  avroName,
-  decimalBytes,
-  decimalPrecisionScale,
-  manifestSchemaText,
-} from './manifest-avro.ts'
+import { avroName, readerTypeOf } from './avro-types.ts'
+import { decimalBytes, decimalPrecisionScale, manifestSchemaText } from './manifest-avro.ts'
 import { stringifyJson } from './lossless-json.ts'
 import { encodePartitionFields, encodeSchema } from './schema-json.ts'
 import { decodeUnscaled } from './single-value.ts'

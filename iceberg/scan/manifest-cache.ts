@@ -84,7 +84,7 @@ export function createManifestCache(
   }
 }
 
-/** What V8 holds for it, about: measured 45 bytes for a number in a map, 170 for a small Buffer in one. */
+/** What V8 holds for it, about; an entry with metrics of ten columns was measured at 5.4 kB and comes out at 5.8. */
 function manifestBytes(entries: readonly ManifestEntry[]): number {
   let bytes = 200
   for (const { dataFile } of entries) {

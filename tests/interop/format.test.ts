@@ -343,41 +343,49 @@ describe('a table that PyIceberg writes', () => {
     }
   })
 
-  test('is changed by potok and read again by PyIceberg', async () => {
-    const warehouse = await mkdtemp(join(folder, 'foreign-'))
-    const theirs = await judge<{ metadata: string }>(writeTable, [warehouse, '{}'], [])
-    const metadata = readTableMetadata(await store.read(theirs.metadata), theirs.metadata)
-    const table = createStagedTable({
-      store,
-      schema: currentSchema(metadata),
-      location: metadata.location,
-    })
-    const io = { ...table.io, manifests: createManifestCache(store, 1e7) }
-    const before = (await planScan(io, metadata)).files
-    const gone = before[3]?.dataFile as DataFile
-    const staged = await stageSnapshot(
-      io,
-      {
-        identifier: { namespace: ['traffic'], name: 'foreign' },
-        metadataLocation: theirs.metadata,
-        metadata,
-      },
-      { operation: 'delete', add: [], remove: new Set([gone.filePath]) },
-    )
-    const after = applyUpdates(metadata, staged.commit.updates, metadata.lastUpdatedMs + 1)
-    const location = `${metadata.location}/metadata/90000-after.metadata.json`
-    await store.write(location, encodeMetadataFile(encodeTableMetadata(after), location))
-    const answer = await judge<Awaited<ReturnType<typeof readByPotok>>>(readTable, [location])
-    expect(answer.entries).toEqual((await readByPotok(after)).entries)
-    const live = answer.entries.filter((entry) => entry['status'] !== 'deleted')
-    expect(live.map((entry) => String(entry['path'])).toSorted()).toEqual(
-      before
-        .map((each) => each.dataFile.filePath)
-        .filter((path) => path !== gone.filePath)
-        .toSorted(),
-    )
-    expect(answer.summary['total-data-files']).toBe(String(before.length - 1))
-  })
+  test.each(['1', '2'])(
+    'is changed by potok and read again by PyIceberg, from v%s',
+    async (version) => {
+      const warehouse = await mkdtemp(join(folder, 'foreign-'))
+      const properties = JSON.stringify({ 'format-version': version })
+      const theirs = await judge<{ metadata: string }>(writeTable, [warehouse, properties], [])
+      const metadata = applyUpdates(
+        readTableMetadata(await store.read(theirs.metadata), theirs.metadata),
+        [{ action: 'upgrade-format-version', formatVersion: 2 }],
+        Date.now(),
+      )
+      const table = createStagedTable({
+        store,
+        schema: currentSchema(metadata),
+        location: metadata.location,
+      })
+      const io = { ...table.io, manifests: createManifestCache(store, 1e7) }
+      const before = (await planScan(io, metadata)).files
+      const gone = before[3]?.dataFile as DataFile
+      const staged = await stageSnapshot(
+        io,
+        {
+          identifier: { namespace: ['traffic'], name: 'foreign' },
+          metadataLocation: theirs.metadata,
+          metadata,
+        },
+        { operation: 'delete', add: [], remove: new Set([gone.filePath]) },
+      )
+      const after = applyUpdates(metadata, staged.commit.updates, metadata.lastUpdatedMs + 1)
+      const location = `${metadata.location}/metadata/90000-after.metadata.json`
+      await store.write(location, encodeMetadataFile(encodeTableMetadata(after), location))
+      const answer = await judge<Awaited<ReturnType<typeof readByPotok>>>(readTable, [location])
+      expect(answer.entries).toEqual((await readByPotok(after)).entries)
+      const live = answer.entries.filter((entry) => entry['status'] !== 'deleted')
+      expect(live.map((entry) => String(entry['path'])).toSorted()).toEqual(
+        before
+          .map((each) => each.dataFile.filePath)
+          .filter((path) => path !== gone.filePath)
+          .toSorted(),
+      )
+      expect(answer.summary['total-data-files']).toBe(String(before.length - 1))
+    },
+  )
 })
 
 test('partition values of every type are read by PyIceberg as they were written', async () => {
