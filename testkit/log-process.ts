@@ -8,6 +8,7 @@ import { writeSync } from 'node:fs'
 import { argv } from 'node:process'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { createLmdbEventLog } from '../adapters/event-log/lmdb-event-log.ts'
+import { isPotokError } from '../kernel/errors.ts'
 import { testRecord } from './records.ts'
 
 const [directory, name, appends, recordsPerAppend] = (
@@ -30,11 +31,17 @@ async function feed(): Promise<void> {
   while (next < Number(appends)) {
     const n = next++
     const partition = n % log.partitionCount
-    await log.append(
-      Array.from({ length: Number(recordsPerAppend) }, (_, i) =>
-        testRecord(partition, `${name}:${n}:${i}`),
-      ),
-    )
+    try {
+      await log.append(
+        Array.from({ length: Number(recordsPerAppend) }, (_, i) =>
+          testRecord(partition, `${name}:${n}:${i}`),
+        ),
+      )
+    } catch (error) {
+      if (!isPotokError(error, 'Unavailable')) throw error
+      writeSync(1, 'unavailable\n')
+      return
+    }
     if (isMainThread) writeSync(1, `${n}\n`)
   }
 }

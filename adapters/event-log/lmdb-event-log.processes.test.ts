@@ -25,18 +25,25 @@ function openLog(): LmdbEventLog {
   })
 }
 
-function startChild(name: string, appends: number, recordsPerAppend: number) {
+function startChild(
+  name: string,
+  appends: number,
+  recordsPerAppend: number,
+  /** As of `ulimit -f`: how a disk that is full looks to a process. */
+  fileBlocksMax = 'unlimited',
+) {
+  const command = [execPath, script.pathname, directory, name, `${appends}`, `${recordsPerAppend}`]
   const child: ChildProcess = spawn(
-    execPath,
-    [script.pathname, directory, name, String(appends), String(recordsPerAppend)],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    'sh',
+    ['-c', `ulimit -f ${fileBlocksMax} && exec "$@"`, 'sh', ...command],
+    { stdio: ['ignore', 'pipe', fileBlocksMax === 'unlimited' ? 'inherit' : 'ignore'] },
   )
   let printed = ''
   const acknowledged = (): number[] =>
     printed
       .slice(0, printed.lastIndexOf('\n') + 1)
       .split('\n')
-      .filter(Boolean)
+      .filter(isNumber)
       .map(Number)
   const listeners = new Set<() => void>()
   child.stdout?.on('data', (chunk: Buffer) => {
@@ -46,6 +53,7 @@ function startChild(name: string, appends: number, recordsPerAppend: number) {
   return {
     child,
     acknowledged,
+    printed: () => printed,
     exited: new Promise<number | null>((resolve) => child.on('close', resolve)),
     acknowledgedAtLeast: (count: number) =>
       new Promise<void>((resolve) => {
@@ -56,6 +64,10 @@ function startChild(name: string, appends: number, recordsPerAppend: number) {
         look()
       }),
   }
+}
+
+function isNumber(line: string): boolean {
+  return /^\d+$/.test(line)
 }
 
 /** Texts `name:n:i` of the whole log by append, checking order and offsets on the way. */
@@ -152,5 +164,20 @@ it('wakes a reader that waits when another process has appended', async () => {
   expect((await polled)[0]?.count).toBe(1)
   expect(performance.now() - acknowledgedAt).toBeLessThan(2_000)
   await process.exited
+  await log.close()
+})
+
+it('says when it cannot write any more, and has what it acknowledged before', async () => {
+  await openLog().close()
+  const child = startChild('full', 1_000_000, 300, '2000')
+  expect(await child.exited).toBe(0)
+  expect(child.printed()).toContain('unavailable')
+  expect(child.acknowledged().length).toBeGreaterThan(10)
+  const log = openLog()
+  const found = await appendsInLog(log, 300)
+  for (const n of child.acknowledged()) expect(found.has(`full:${n}`)).toBe(true)
+  await log.append([
+    { logPartition: 0, kind: 0, receivedAtUs: 1, eventId: null, value: new Uint8Array(1) },
+  ])
   await log.close()
 })

@@ -9,8 +9,7 @@
  *   gain, the group commit gains: everything that waits goes into the next transaction.
  * - Offsets are given inside the write transaction, of which LMDB has one at a time over all threads and
  *   processes: any number of them may append.
- * - A transaction holds whole appends: each is kept all or nothing. It is a child transaction, because
- *   lmdb-js commits what an ordinary one wrote before its callback threw.
+ * - A transaction holds whole appends: each is kept all or nothing.
  * - Retention removes nothing that a known group has not read (log-retention.ts).
  * - At most `maxPendingBytes` wait for a commit; what comes on top is Overloaded.
  *
@@ -18,7 +17,6 @@
  * (POSIX locks belong to the process: a second, read-only environment would drop the first one's).
  */
 import assert from 'node:assert/strict'
-import { statfsSync } from 'node:fs'
 import { describeError, PotokError } from '../../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, Logger, LogRecord } from '../../kernel/ports.ts'
 import { encodedSizeBytesMax, encodeRecords } from '../../kernel/record-block-codec.ts'
@@ -37,6 +35,7 @@ import {
   totalSizeBytes,
   writeGroupInTxn,
   writeStateInTxn,
+  writeTxn,
 } from './lmdb-log-store.ts'
 import {
   type HeldPartition,
@@ -133,17 +132,16 @@ export function createLmdbEventLog(options: LmdbEventLogOptions): LmdbEventLog {
       const taken: Waiting[] = []
       let outcomes: readonly (PotokError | null)[]
       try {
-        outcomes = await store.blocks.childTransaction(() => {
+        outcomes = await writeTxn(store, () => {
           // Taken here, not before: the later, the more go into one commit.
           takeForCommit(waiting, taken)
           return storeInTxn(store, taken, sizeBytesMax)
         })
       } catch (error) {
-        const unknown = await commitError(error, options.directory)
-        logger.error({ error: unknown.message }, 'the event log could not commit')
+        logger.error({ error: describeError(error) }, 'the event log could not commit')
         // Where the transaction never began, those that wait are told as well: they must not hang.
         if (taken.length === 0) takeForCommit(waiting, taken)
-        outcomes = taken.map(() => unknown)
+        outcomes = taken.map(() => error as PotokError)
       }
       taken.forEach((append, i) => {
         pendingBytes -= append.sizeBytes
@@ -162,7 +160,7 @@ export function createLmdbEventLog(options: LmdbEventLogOptions): LmdbEventLog {
     store.root.readerCheck()
     let total = { removedBlocks: 0, removedRecords: 0, removedBytes: 0 }
     for (;;) {
-      const result = await store.blocks.childTransaction(() =>
+      const result = await writeTxn(store, () =>
         removeExpiredInTxn(store, clock.nowMs(), options.retentionMs),
       )
       total = {
@@ -205,7 +203,7 @@ export function createLmdbEventLog(options: LmdbEventLogOptions): LmdbEventLog {
     update: (positions: Float64Array, isNew: boolean, state: LogState) => void,
   ): Promise<void> {
     assertWritable()
-    const refused = await store.groups.childTransaction(() => {
+    const refused = await writeTxn(store, () => {
       const state = readStateInTxn(store)
       const found = readGroupInTxn(store, group)
       if (found === undefined && readGroups(store).size >= groupsMax) return true
@@ -313,7 +311,7 @@ export function createLmdbEventLog(options: LmdbEventLogOptions): LmdbEventLog {
     retain,
     async forgetGroup(group) {
       assertWritable()
-      await store.groups.childTransaction(() => store.groups.removeSync(group))
+      await writeTxn(store, () => store.groups.removeSync(group))
     },
     async close() {
       closing ??= shutDown()
@@ -383,28 +381,6 @@ function logFull(sizeBytes: number, sizeBytesMax: number): PotokError {
     'the event log is full of records that its sinks have not read yet',
     { context: { sizeBytes, sizeBytesMax } },
   )
-}
-
-/** The reason lies behind a second promise of lmdb-js, and is not promised to come. */
-async function commitError(failed: unknown, directory: string): Promise<PotokError> {
-  const reason = (failed as { commitError?: Promise<never> } | null)?.commitError
-  let cause = failed
-  if (reason !== undefined) {
-    const found = reason.catch((why: unknown) => why)
-    cause = (await Promise.race([found, sleep(1_000)])) ?? failed
-  }
-  return new PotokError(
-    'Unavailable',
-    `the event log in ${directory} could not be written: ${describeError(cause)}${spaceLeft(directory)}`,
-    { context: { directory }, cause },
-  )
-}
-
-/** LMDB calls a full disk an input/output error. */
-function spaceLeft(directory: string): string {
-  const { bavail, bsize } = statfsSync(directory)
-  const mib = Math.floor((bavail * bsize) / 2 ** 20)
-  return mib < 64 ? `; the disk is full (${mib} MiB left)` : ''
 }
 
 function sleep(ms: number): Promise<void> {

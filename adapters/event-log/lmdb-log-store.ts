@@ -7,10 +7,10 @@
  *
  * Functions named `…InTxn` must run inside a write transaction; the others take the newest snapshot.
  */
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
-import { describeError, PotokError } from '../../kernel/errors.ts'
+import { describeError, isPotokError, PotokError } from '../../kernel/errors.ts'
 import type { IdSource, LogIdentity, LogRange } from '../../kernel/ports.ts'
 import { peekBlock } from '../../kernel/record-block-codec.ts'
 
@@ -19,6 +19,7 @@ export type LogState = Float64Array
 const fields = 3
 
 export type LogStore = {
+  readonly directory: string
   readonly root: RootDatabase<Buffer, string>
   readonly blocks: Database<Buffer, Uint8Array>
   readonly meta: Database<Buffer, string>
@@ -79,6 +80,7 @@ export function openLogStore(options: OpenLogStoreOptions): LogStore {
     }
     const identity = { clusterId: found.clusterId, topic: found.topic, topicId: found.topicId }
     return {
+      directory,
       root,
       blocks,
       meta,
@@ -148,6 +150,44 @@ function readMeta(meta: Database<Buffer, string>, directory: string): LogMeta {
     )
   }
   return found
+}
+
+/**
+ * Runs the callback in a write transaction; durable when resolved, undone as a whole when it throws. It is a
+ * child transaction, because lmdb-js commits what an ordinary one wrote before its callback threw.
+ * Unavailable: the commit failed, LMDB gave up the transaction.
+ */
+export async function writeTxn<T>(store: LogStore, callback: () => T): Promise<T> {
+  try {
+    return await store.root.childTransaction(callback)
+  } catch (error) {
+    if (isPotokError(error)) throw error
+    throw await commitError(error, store.directory)
+  }
+}
+
+/** lmdb-js keeps the reason behind a second promise: awaited here, or else it would be an unhandled one. */
+async function commitError(failed: unknown, directory: string): Promise<PotokError> {
+  const reason = (failed as { commitError?: Promise<never> } | null)?.commitError
+  let cause = failed
+  if (reason !== undefined) {
+    const found = reason.catch((why: unknown) => why)
+    const late = new Promise<undefined>((resolve) => {
+      setTimeout(() => resolve(undefined), 1_000)
+    })
+    cause = (await Promise.race([found, late])) ?? failed
+  }
+  return new PotokError('Unavailable', `${directory} could not be written${spaceLeft(directory)}`, {
+    context: { directory },
+    cause,
+  })
+}
+
+/** LMDB calls a full disk an input/output error. */
+function spaceLeft(directory: string): string {
+  const { bavail, bsize } = statfsSync(directory)
+  const mib = Math.floor((bavail * bsize) / 2 ** 20)
+  return mib < 64 ? `, the disk is full (${mib} MiB left)` : ''
 }
 
 /** The newest state; outside of a write transaction the snapshot is renewed first. */
