@@ -42,8 +42,8 @@ export type CatalogOptions = {
 
 const metadataCacheBytesDefault = 64 * 1024 * 1024
 const readAttemptsMax = 4
-/** Inside the warehouse, apart from tables. */
-const catalogFolderName = '.potok-catalog'
+/** In the warehouse, where no namespace can be: their folders never begin with a dot. */
+const catalogFolderName = '.catalog'
 
 /** Where names are looked up: the current root, or a draft over it. */
 export type EntryView = { get(key: string): Promise<CatalogEntry | null> }

@@ -74,10 +74,9 @@ function filePath(location: string, rest: string): string {
   return path
 }
 
-/** What can't stand in a path in every engine becomes `_`; a hash is not needed, taken names get a suffix. */
+/** What can't stand in a path in every engine becomes `_`; folders with a dot in front are the catalog's own. */
 function pathSegment(name: string): string {
-  const safe = name.replaceAll(/[^\p{L}\p{N}_.\-=]/gu, '_')
-  return /^\.+$/.test(safe) ? safe.replaceAll('.', '_') : safe
+  return name.replaceAll(/[^\p{L}\p{N}_.\-=]/gu, '_').replace(/^\.+/, '_')
 }
 
 function invalid(location: string, why: string): PotokError {
