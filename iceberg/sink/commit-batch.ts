@@ -120,13 +120,14 @@ export async function commitBatch(
       io.report('unknown_resolved')
       return { kind: 'committed', state }
     }
-    if (attempt?.isDefinite === true && !isSameBase(attempt.base, state)) {
+    // A proxy that repeats requests can make a conflict of our own success. So even a definite answer is
+    // believed for deleting only where the lineage shows that our commit isn't there.
+    const isProvenOut = isSeenBackTo(state, base)
+    if (isProvenOut && attempt?.isDefinite === true && !isSameBase(attempt.base, state)) {
       await deleteQuietly(io, attempt.written)
     }
     if (hasMoved(state, batch) || !io.canRebase(state)) {
-      if (isEveryAttemptDefinite && isSeenBackTo(state, base)) {
-        await deleteQuietly(io, dataFilePaths(batch))
-      }
+      if (isProvenOut && isEveryAttemptDefinite) await deleteQuietly(io, dataFilePaths(batch))
       return { kind: 'superseded' }
     }
     await io.sleep(backoffMs(io.ids, tries))

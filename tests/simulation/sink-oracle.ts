@@ -1,8 +1,8 @@
 /**
  * Judges of a simulated world, apart from the code that they judge. Each has a name, which stands in what
- * is thrown: exactly-once, positions-monotone, tables-agree, ranges-join, files-present.
+ * is thrown: exactly-once, positions-monotone, tables-agree, ranges-join, fenced, files-present.
  */
-import type { Catalog, LoadedTable } from '../../iceberg/catalog.ts'
+import type { Catalog, LoadedTable, TableCommit } from '../../iceberg/catalog.ts'
 import { planScan } from '../../iceberg/scan/plan-files.ts'
 import { createManifestCache } from '../../iceberg/scan/manifest-cache.ts'
 import { decodeOffsets, readPositions } from '../../iceberg/sink/positions.ts'
@@ -32,6 +32,17 @@ export function faultlessStore(objects: ObjectMap): ObjectStore {
     return new Uint8Array(object.bytes)
   }
   return { read } as Partial<ObjectStore> as ObjectStore
+}
+
+/** Called with each commit that is sent: what adds a snapshot must assert the table and its snapshot. */
+export function judgeRequest(commits: readonly TableCommit[]): void {
+  for (const { identifier, requirements, updates } of commits) {
+    if (!updates.some(({ action }) => action === 'add-snapshot')) continue
+    for (const type of ['assert-table-uuid', 'assert-ref-snapshot-id']) {
+      if (requirements.some((requirement) => requirement.type === type)) continue
+      throw new Finding('fenced', `a commit to ${identifier.name} lacks ${type}`)
+    }
+  }
 }
 
 /** Called with each commit that gets in. */

@@ -23,7 +23,7 @@ export type RivalIo = {
 export async function rivalMove(io: RivalIo, identifier: TableIdentifier): Promise<void> {
   try {
     const table = await io.catalog.loadTable(identifier)
-    const move = io.random.pick([compact, expireToOne, setProperty])
+    const move = io.random.pick([compact, compact, expireToOne, expireToOne, setProperty])
     await move(io, table)
   } catch (error) {
     if (!(error instanceof PotokError)) throw error

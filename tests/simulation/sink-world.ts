@@ -24,11 +24,18 @@ import { createMemoryParquetWriter } from '../../testkit/memory-parquet.ts'
 import { createRandom, createSeededIds } from '../../testkit/random.ts'
 import { createSimulatedLog } from '../../testkit/simulated-log.ts'
 import { createSimulatedTime } from '../../testkit/simulated-time.ts'
-import { eventsId, judgeCommit, judgeWorld, rejectedId } from './sink-oracle.ts'
+import { eventsId, judgeCommit, judgeRequest, judgeWorld, rejectedId } from './sink-oracle.ts'
 import { rivalMove } from './sink-rivals.ts'
 
 export const startMs = Date.UTC(2025, 3, 5, 10)
 const warehouse = 'memory:///warehouse'
+const commitFaults = [
+  'request-lost',
+  'answer-lost',
+  'delayed',
+  'refused-though-done',
+  'answered-late',
+] as const
 const swapFaults = ['answer-lost', 'request-lost', 'delayed', 'refused'] as const
 const unavailable = (what: string): PotokError => new PotokError('Unavailable', what)
 const jsonBytes = (item: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(item))
@@ -65,6 +72,7 @@ export function createWorld(
     uuid: () => ids.uuid(),
   })
   const root = createMemoryRootObject()
+  const findings: unknown[] = []
   /** The real catalog is stateless: every writer may have a server of its own over the same root. */
   const connect = (): Catalog =>
     options.catalog === 'service'
@@ -86,11 +94,16 @@ export function createWorld(
       await time.sleep(random.below(5))
       if (unlucky(0.05)) throw unavailable('catalog: load refused')
     }
-    catalog.beforeCommit = async () => {
+    catalog.beforeLateAnswer = () => time.sleep(random.below(20_000))
+    catalog.beforeCommit = async (commits) => {
+      try {
+        judgeRequest(commits)
+      } catch (error) {
+        findings.push(error)
+      }
       await time.sleep(random.below(50))
       if (unlucky(0.3)) root.script.push(random.pick(swapFaults))
-      if (!unlucky(0.4)) return 'ok'
-      return random.pick(['request-lost', 'answer-lost', 'delayed'] as const)
+      return unlucky(0.4) ? random.pick(commitFaults) : 'ok'
     }
     catalogs.push(catalog)
     return catalog
@@ -100,7 +113,6 @@ export function createWorld(
     root.deliverDelayed()
     for (const each of catalogs) await each.deliver()
   }
-  const findings: unknown[] = []
   memoryCatalog.afterApply = (before, after) => {
     try {
       judgeCommit(before, after)

@@ -11,7 +11,7 @@ vi.mock('node:zlib', async (importOriginal) => {
 })
 
 const single = process.env['POTOK_SIM_SEED']
-const seedCount = Number(process.env['POTOK_SIM_SEEDS'] ?? 150)
+const seedCount = Number(process.env['POTOK_SIM_SEEDS'] ?? 100)
 
 async function runSeeds(
   count: number,
