@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createDetectionDecoder } from './decode-detection.ts'
 import { decodeDetectionPlainly } from './decode-detection-plain.ts'
+import { isJsonValue } from './scan-detection.ts'
 import { defaultDetectionRules as rules, type Detection, type Rejection } from './detection.ts'
 
 const receivedAtUs = Date.UTC(2025, 3, 5, 10, 20) * 1_000
@@ -382,5 +383,32 @@ describe('scanner and plain way', () => {
       }),
       { numRuns: 2_000 },
     )
+  })
+
+  it('agree with JSON.parse on what is a JSON value', () => {
+    const anyJson = fc.oneof(
+      objectText,
+      numberText,
+      stringText,
+      fc.json(),
+      fc.constantFrom('', ' ', 'nul', '[1,]', '[', ']', '{]'),
+    )
+    fc.assert(
+      fc.property(anyJson, space, (json, around) => {
+        const bytes = Buffer.from(`${around}${json}${around}`)
+        let isValid = true
+        try {
+          JSON.parse(bytes.toString('utf8'))
+        } catch {
+          isValid = false
+        }
+        expect(isJsonValue(bytes, 0, bytes.length)).toBe(isValid)
+      }),
+      { numRuns: 2_000 },
+    )
+    for (const levels of [64, 65]) {
+      const deep = Buffer.from(`${'['.repeat(levels)}${']'.repeat(levels)}`)
+      expect(isJsonValue(deep, 0, deep.length)).toBe(levels === 64)
+    }
   })
 })

@@ -27,6 +27,8 @@ export type EventIdOptions = {
 }
 
 const formatVersion = 1
+const cachedLengthMax = 64
+const cachedTextsMax = 4_096
 
 export function createEventIdHasher(
   key: Uint8Array | null,
@@ -34,6 +36,7 @@ export function createEventIdHasher(
 ): EventIdHasher {
   const excluded = new Set(options.excludedFields)
   const digest = key === null ? sha256 : createHmacSha256(key)
+  const canonicalTexts = new Map<string, string | null>()
   let scratch = Buffer.alloc(1_024)
   let length = 0
 
@@ -66,6 +69,18 @@ export function createEventIdHasher(
     else text(value, 1)
   }
 
+  /** Short further fields (lane, direction) repeat, and the decoder shares their texts. */
+  function canonical(attributes: string): string | null {
+    if (attributes.length > cachedLengthMax) return canonicalFields(attributes, excluded)
+    let text = canonicalTexts.get(attributes)
+    if (text === undefined) {
+      text = canonicalFields(attributes, excluded)
+      if (canonicalTexts.size >= cachedTextsMax) canonicalTexts.clear()
+      canonicalTexts.set(attributes, text)
+    }
+    return text
+  }
+
   return (detection, out, at) => {
     length = 0
     byte(formatVersion)
@@ -80,9 +95,7 @@ export function createEventIdHasher(
       byte(2)
       uint32(detection.speedMilli)
       optionalText(detection.plateNumber)
-      optionalText(
-        detection.attributes === null ? null : canonicalFields(detection.attributes, excluded),
-      )
+      optionalText(detection.attributes === null ? null : canonical(detection.attributes))
     }
     const binary = digest(scratch, length)
     for (let i = 0; i < eventIdBytes; i++) out[at + i] = binary.charCodeAt(i)

@@ -183,6 +183,17 @@ export function scanDetection(
   return true
 }
 
+/**
+ * Is it one valid JSON value in valid UTF-8, nested at most `nestingDepthMax` deep? Allocates nothing, where
+ * JSON.parse makes hundreds of megabytes of 16 MiB of brackets.
+ */
+export function isJsonValue(bytes: Uint8Array, start: number, end: number): boolean {
+  const first = skipSpace(bytes, start, end)
+  if (first >= end) return false
+  const valueEnd = skipValue(bytes, first, end, 0)
+  return valueEnd >= 0 && skipSpace(bytes, valueEnd, end) === end
+}
+
 /** Of the known field found last: its name and both quotes. */
 let knownFieldBytes = 0
 
@@ -191,7 +202,7 @@ let knownFieldBytes = 0
  * found there ends after it, too, and the caller sees that.
  */
 function knownField(bytes: Uint8Array, p: number): number {
-  switch (bytes[p]) {
+  switch (bytes[p] as number) {
     case 0x6b:
       return named(bytes, p, kvfvIdName, fieldBit.kvfvId)
     case 0x74:

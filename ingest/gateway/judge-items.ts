@@ -10,6 +10,7 @@ import { logPartitionOf } from '../../kernel/partitioner.ts'
 import type { PlatePolicy } from '../../kernel/plate-policy.ts'
 import type { LogRecord } from '../../kernel/ports.ts'
 import { recordKind, type RejectedPayload, type RejectReason } from '../../kernel/record-block.ts'
+import { isJsonValue } from '../../kernel/scan-detection.ts'
 import type { Reservation } from './byte-budget.ts'
 import type { IntakeLimits } from './intake-limits.ts'
 import { createItemCursor, type BodyFormat } from './item-cursor.ts'
@@ -48,8 +49,9 @@ export type ItemJudgeOptions = {
   readonly eventIdExcludedFields: readonly string[]
 }
 
-/** Items judged in one turn of the event loop: a few milliseconds. */
+/** Judged in one turn of the event loop: a few milliseconds. */
 const itemsPerTurn = 4_096
+const bytesPerTurn = 1_024 * 1_024
 const payloadBytesMaxOfTooLarge = 4_096
 const partitionsCachedMax = 100_000
 
@@ -158,12 +160,18 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
     const cursor = createItemCursor(body, format)
     const records: LogRecord[] = []
     const rejected: RejectedItem[] = []
+    let turnIndex = 0
+    let turnStart = 0
     for (let index = 0; cursor.next(); index++) {
       if (index >= limits.itemsMax) {
         throw new PotokError('TooLarge', `more than ${limits.itemsMax} items in one body`)
       }
-      if (index > 0 && index % itemsPerTurn === 0) await nextTurn()
       const { start, end } = cursor
+      if (index - turnIndex >= itemsPerTurn || start - turnStart >= bytesPerTurn) {
+        turnIndex = index
+        turnStart = start
+        await nextTurn()
+      }
       let judged: LogRecord | Verdict
       if (end - start > limits.itemBytesMax) judged = tooLarge(end - start, limits.itemBytesMax)
       else if (mapping === null) judged = judgeCanonical(body, start, end, receivedAtUs)
@@ -192,15 +200,9 @@ function tooLarge(bytes: number, bytesMax: number): Verdict {
   return { reason: 'too_large', detail, kvfvId: null, canonical: null }
 }
 
-/** Is the item valid JSON, so that its document may be? What is too large was not parsed before. */
+/** Is the item valid JSON, so that its document may be? What is too large was not looked at before. */
 function isReadable(reason: RejectReason, item: Uint8Array): boolean {
-  if (reason !== 'too_large') return reason !== 'invalid_json'
-  try {
-    JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(item))
-    return true
-  } catch {
-    return false
-  }
+  return reason === 'too_large' ? isJsonValue(item, 0, item.length) : reason !== 'invalid_json'
 }
 
 function nextTurn(): Promise<void> {
