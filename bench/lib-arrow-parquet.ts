@@ -7,8 +7,6 @@ import * as arrow from 'apache-arrow'
 import * as wasm from 'parquet-wasm'
 import type { Column, ColumnBatch, TableDefinition } from '../kernel/columns.ts'
 
-const encoder = new TextEncoder()
-
 export function writeByArrow(definition: TableDefinition, batch: ColumnBatch, path: string): void {
   const order = sortedOrder(batch)
   const fields: arrow.Field[] = []
@@ -101,16 +99,16 @@ function dataOf(column: Column, order: Uint32Array): arrow.Data {
 
 function texts(values: readonly string[], order: Uint32Array): arrow.Data {
   const offsets = new Int32Array(order.length + 1)
-  let bytes = new Uint8Array(order.length * 16)
+  let bytes = Buffer.alloc(order.length * 16)
   let at = 0
   for (let i = 0; i < order.length; i++) {
     const text = values[order[i] as number] as string
     if (at + text.length * 3 > bytes.length) {
-      const grown = new Uint8Array(bytes.length * 2 + text.length * 3)
-      grown.set(bytes)
+      const grown = Buffer.alloc(bytes.length * 2 + text.length * 3)
+      bytes.copy(grown)
       bytes = grown
     }
-    at += encoder.encodeInto(text, bytes.subarray(at)).written
+    at += bytes.write(text, at)
     offsets[i + 1] = at
   }
   return arrow.makeData({
