@@ -38,7 +38,8 @@ import {
   recomputeConfigDefaults,
   tableIdentifier,
 } from '../rollups/recompute/recompute-ports.ts'
-import { createMemoryCatalog, type MemoryCatalog } from './memory-catalog.ts'
+import { createFaultyCatalog } from './faulty-catalog.ts'
+import { createMemoryCatalog } from './memory-catalog.ts'
 import { type NaiveEvent, naiveRollup } from './naive-rollups.ts'
 import { createRandom, createSeededIds } from './random.ts'
 
@@ -57,22 +58,28 @@ export type RollupRow = {
 
 export type ExactWorld = Awaited<ReturnType<typeof createExactWorld>>
 
-export async function createExactWorld(options: { nowUs: number }) {
+export async function createExactWorld(options: {
+  nowUs: number
+  memoryLimitBytes?: number
+  threads?: number
+}) {
   const root = await mkdtemp(join(tmpdir(), 'potok-exact-world-'))
   const warehouse = pathToFileURL(root).href
   const store = createLocalObjectStore({ root })
   const duckdb: DuckDb = await openDuckDb({
-    memoryLimitBytes: 256 * 1024 * 1024,
-    threads: 2,
+    memoryLimitBytes: options.memoryLimitBytes ?? 256 * 1024 * 1024,
+    threads: options.threads ?? 2,
     tempDirectory: join(root, 'spill'),
   })
   const ids = createSeededIds(createRandom(7))
   const clock = { now: options.nowUs, nowMs: () => clock.now / 1_000 }
-  const catalog: MemoryCatalog = createMemoryCatalog({
-    warehouse,
-    nowMs: () => clock.nowMs(),
-    uuid: () => ids.uuid(),
-  })
+  const catalog = createFaultyCatalog(
+    createMemoryCatalog({
+      warehouse,
+      nowMs: () => clock.nowMs(),
+      uuid: () => ids.uuid(),
+    }),
+  )
   for (const definition of allTables) {
     await catalog.createTable({
       identifier: tableIdentifier(definition.name),
@@ -333,10 +340,15 @@ export async function createExactWorld(options: { nowUs: number }) {
       'reason',
       'days',
       'trigger',
+      'started_at',
     ])
     const text = (name: string, i: number) =>
       (batch.columns[name] as { values: readonly string[] }).values[i] as string
-    return Array.from({ length: batch.rowCount }, (_, i) => ({
+    const startedAt = batch.columns['started_at'] as { values: Float64Array }
+    const order = Array.from({ length: batch.rowCount }, (_, i) => i).sort(
+      (a, b) => (startedAt.values[a] as number) - (startedAt.values[b] as number),
+    )
+    return order.map((i) => ({
       reason: text('reason', i),
       days: JSON.parse(text('days', i)) as unknown,
       trigger: text('trigger', i),
@@ -357,6 +369,11 @@ export async function createExactWorld(options: { nowUs: number }) {
     ledger,
     liveFiles,
     writeEvents,
+    locationOfWarehouse: () => warehouse,
+    /** Data files of events from elsewhere, as if the writer had committed them. */
+    async addEventFiles(files: readonly WrittenFile[]): Promise<void> {
+      await commitFiles(eventsTable, files, 0)
+    },
     /** Everything acknowledged so far. */
     everything,
     deletedFiles: () => deleted,

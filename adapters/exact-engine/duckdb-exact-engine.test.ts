@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ExactDayResult, ExactDayTask, ExactEngine } from '../../kernel/exact-engine.ts'
 import { type RollupName, rollupNames } from '../../kernel/exact-engine.ts'
@@ -30,7 +30,7 @@ let named = 0
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'potok-exact-'))
-  store = createLocalObjectStore({ root: pathToFileURL(root).href } as never)
+  store = createLocalObjectStore({ root: pathToFileURL(root).href })
   duckdb = await openDuckDb({
     memoryLimitBytes: 256 * 1024 * 1024,
     threads: 2,
@@ -194,6 +194,21 @@ async function writeProvisional(rows: readonly { kvfvId: string; minute: number 
   return location
 }
 
+function existingOf(result: ExactDayResult): ExactDayTask['existing'] {
+  const list = (table: RollupName) => {
+    const file = result.files[table]
+    return file === null ? [] : [file.location]
+  }
+  return {
+    rollup_5m: list('rollup_5m'),
+    rollup_1h: list('rollup_1h'),
+    rollup_1d: list('rollup_1d'),
+  }
+}
+
+const byKey = (a: NaiveRow, b: NaiveRow) =>
+  Buffer.compare(Buffer.from(a.kvfvId), Buffer.from(b.kvfvId)) || a.windowStartUs - b.windowStartUs
+
 describe('a whole day', () => {
   it('equals the plainest aggregation, whatever the events', async () => {
     const cameras = ['A', "O'Hara; --", 'камера-Ж-с-длинным-именем', '1']
@@ -256,9 +271,6 @@ describe('a whole day', () => {
           const windowUs = windowLengthUs[table]
           const rows = await rowsIn(result, table)
           const expected = naiveRollup(events, { windowUs, latenessUsMax, limitOf })
-          const byKey = (a: NaiveRow, b: NaiveRow) =>
-            Buffer.compare(Buffer.from(a.kvfvId), Buffer.from(b.kvfvId)) ||
-            a.windowStartUs - b.windowStartUs
           expect(rows.map(values)).toEqual(expected.sort(byKey))
           expect(rows.every((row) => row.isExact && row.revision === 1)).toBe(true)
         }
@@ -352,17 +364,6 @@ describe('some cameras', () => {
     return {
       events,
       result: await engine.computeDay(task({ source: { kind: 'events', files } }), signal),
-    }
-  }
-  function existingOf(result: ExactDayResult): ExactDayTask['existing'] {
-    const list = (table: RollupName) => {
-      const file = result.files[table]
-      return file === null ? [] : [file.location]
-    }
-    return {
-      rollup_5m: list('rollup_5m'),
-      rollup_1h: list('rollup_1h'),
-      rollup_1d: list('rollup_1d'),
     }
   }
 

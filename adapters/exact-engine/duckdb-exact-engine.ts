@@ -256,25 +256,6 @@ export function createDuckDbExactEngine(options: DuckDbExactEngineOptions): Exac
     if (repeated !== 0) await connection.run(deleteDuplicates)
     return count ?? 0
   }
-
-  async function fillLimits(connection: DuckDBConnection, task: ExactDayTask): Promise<void> {
-    await connection.run(
-      'CREATE OR REPLACE TEMP TABLE limit_entries (kvfv_id VARCHAR, from_us BIGINT, limit_milli BIGINT)',
-    )
-    const appender = await connection.createAppender('limit_entries')
-    try {
-      for (const { kvfvId, validFromUs, limitMilli } of task.speedLimits) {
-        appender.appendVarchar(kvfvId)
-        appender.appendBigInt(BigInt(validFromUs ?? Number.MIN_SAFE_INTEGER))
-        if (limitMilli === null) appender.appendNull()
-        else appender.appendBigInt(BigInt(limitMilli))
-        appender.endRow()
-      }
-    } finally {
-      appender.closeSync()
-    }
-    await connection.run(createLimits)
-  }
 }
 
 type CopyAnswer = {
@@ -287,7 +268,26 @@ type CopyAnswer = {
 
 async function query(connection: DuckDBConnection, sql: string): Promise<unknown[][]> {
   const reader = await connection.runAndReadAll(sql)
-  return reader.getRowsJS() as unknown[][]
+  return reader.getRowsJS()
+}
+
+async function fillLimits(connection: DuckDBConnection, task: ExactDayTask): Promise<void> {
+  await connection.run(
+    'CREATE OR REPLACE TEMP TABLE limit_entries (kvfv_id VARCHAR, from_us BIGINT, limit_milli BIGINT)',
+  )
+  const appender = await connection.createAppender('limit_entries')
+  try {
+    for (const { kvfvId, validFromUs, limitMilli } of task.speedLimits) {
+      appender.appendVarchar(kvfvId)
+      appender.appendBigInt(BigInt(validFromUs ?? Number.MIN_SAFE_INTEGER))
+      if (limitMilli === null) appender.appendNull()
+      else appender.appendBigInt(BigInt(limitMilli))
+      appender.endRow()
+    }
+  } finally {
+    appender.closeSync()
+  }
+  await connection.run(createLimits)
 }
 
 /** A temporary table of names: whatever characters they have. */

@@ -33,7 +33,7 @@ export function createCronSchedule(): Schedule {
 
 function assertTimeZone(timeZone: string): void {
   try {
-    new Intl.DateTimeFormat('en', { timeZone })
+    Intl.DateTimeFormat('en', { timeZone }).resolvedOptions()
   } catch (cause) {
     throw new PotokError('InvalidInput', `"${timeZone}" is no IANA time zone`, { cause })
   }

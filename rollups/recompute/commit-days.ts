@@ -77,6 +77,8 @@ type Attempt = {
   readonly commits: readonly TableCommit[]
   /** Manifests, lists and the ledger's file: of this attempt alone. */
   readonly written: readonly string[]
+  /** It was sent once without an answer. */
+  isDoubtful: boolean
 }
 
 /** The port `Catalog` says which failures of a commit are definite; everything else may be in. */
@@ -100,9 +102,11 @@ export async function commitDays(
   const days = [...commit.days]
   let rollups = commit.base
   let attempt: Attempt | null = null
-  let isEveryAttemptDefinite = true
+  /** An attempt was given up that may still be in, or come in: none of the data files may be deleted. */
+  let isInDoubt = false
   const giveUp = async (): Promise<void> => {
-    if (isEveryAttemptDefinite) await deleteQuietly(ports, [...superseded, ...filesOf(days)])
+    if (isInDoubt || attempt !== null) return
+    await deleteQuietly(ports, [...superseded, ...filesOf(days)])
   }
 
   for (let tries = 1; ; tries++) {
@@ -122,23 +126,28 @@ export async function commitDays(
       // CRASH POINT 1: everything is written, nothing refers to it. What is left is for orphan removal.
       await ports.catalog.commit(attempt.commits)
       // CRASH POINT 2: the commit is in and nobody was told. The next run finds the days clean.
-      await deleteQuietly(ports, isEveryAttemptDefinite ? superseded : [])
+      await deleteQuietly(ports, isInDoubt ? [] : superseded)
       return 'committed'
     } catch (error) {
       failure = error
       isUnknown = !(error instanceof PotokError && definiteKinds.has(error.kind))
-      if (isUnknown) isEveryAttemptDefinite = false
     }
     // Lost or not known: look before anything is decided.
     rollups = await look(ports, signal)
     if (hasCommit(rollups.rollup_5m, commitId)) return 'committed'
-    const isLost = !isUnknown || hasMovedPast(rollups.rollup_5m, attempt.base.rollup_5m)
-    if (isUnknown && isLost) isEveryAttemptDefinite = true
-    // Not known and its base still stands: the same bytes are sent again, so that it is in at most once.
-    if (isLost) {
-      if (isEveryAttemptDefinite) await deleteQuietly(ports, attempt.written)
+    if (isUnknown) attempt.isDoubtful = true
+    // Not in the lineage is proof only where the lineage is seen back to what the attempt asserted, and
+    // where nothing of it can be under way any more: refused, or its base has been left.
+    const base = attempt.base.rollup_5m
+    const isOut =
+      isSeenBackTo(rollups.rollup_5m, mainSnapshotId(base.metadata)) &&
+      (!attempt.isDoubtful || hasMoved(rollups.rollup_5m, base))
+    if (isOut) await deleteQuietly(ports, attempt.written)
+    if (isOut || !isUnknown) {
+      if (!isOut) isInDoubt = true
       attempt = null
     }
+    // Else the same bytes are sent again: on one base only one of all sendings can get in.
     if (otherRunSince(rollups.rollup_5m, commit.base.rollup_5m)) {
       await giveUp()
       return 'superseded'
@@ -265,7 +274,7 @@ async function stageAttempt(
   })
   commits.push(staged.commit)
   written.push(...staged.written, ...rows.map(({ location }) => location))
-  return { base: rollups, commits, written }
+  return { base: rollups, commits, written, isDoubtful: false }
 }
 
 function dataFiles(days: readonly ComputedDay[], name: RollupName, table: LoadedTable): DataFile[] {
@@ -298,10 +307,8 @@ function hasCommit(table: LoadedTable, commitId: string): boolean {
   )
 }
 
-/** The base isn't main's head any more, and all that came after it can be seen: what asserted it is lost. */
-function hasMovedPast(now: LoadedTable, base: LoadedTable): boolean {
-  const baseId = mainSnapshotId(base.metadata)
-  return mainSnapshotId(now.metadata) !== baseId && isSeenBackTo(now, baseId)
+function hasMoved(now: LoadedTable, base: LoadedTable): boolean {
+  return mainSnapshotId(now.metadata) !== mainSnapshotId(base.metadata)
 }
 
 function isSeenBackTo(now: LoadedTable, baseId: bigint | null): boolean {

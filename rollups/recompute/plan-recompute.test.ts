@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   type Exactness,
@@ -89,11 +89,12 @@ function daysOf(given: RecomputePlan) {
 
 const allExact = { exactness: sealed(startOfDayUs(day + 2)) }
 
+const until = (over: Partial<PlanInput>) => {
+  const us = planSealedUntil(input(over))
+  return us === null ? null : (us - startOfDayUs(day)) / usPerHour
+}
+
 describe('how far to seal', () => {
-  const until = (over: Partial<PlanInput>) => {
-    const us = planSealedUntil(input(over))
-    return us === null ? null : (us - startOfDayUs(day)) / usPerHour
-  }
   it('is by default the last midnight that is over for the allowed lateness', () => {
     expect(until({})).toBe(48)
     expect(until({ nowUs: startOfDayUs(day + 2) + 3 * usPerHour })).toBe(48)
@@ -277,6 +278,8 @@ describe('chunks', () => {
   })
 })
 
+const why = (over: Partial<PlanInput>) => explainNothing(input(over), plan(input(over)))
+
 describe('requests', () => {
   it('with an empty range or an empty list are refused', () => {
     expect(() => checkRequest({ ...everything, fromDay: 3, toDay: 3 })).toThrow(
@@ -286,7 +289,6 @@ describe('requests', () => {
     expect(() => checkRequest({ ...everything, fromDay: 3, toDay: 4 })).not.toThrow()
   })
   it('that lead to nothing are told why', () => {
-    const why = (over: Partial<PlanInput>) => explainNothing(input(over), plan(input(over)))
     expect(why({ days: [] })).toBe('events holds no detections yet')
     expect(why({ days: [facts(day + 2, [7])] })).toContain('all averages are provisional')
     expect(why({ request: { ...everything, cameras: ['A'] } })).toContain('nothing is sealed yet')

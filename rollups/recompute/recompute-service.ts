@@ -237,8 +237,10 @@ async function planRun(
   }
 }
 
+function requestKey({ fromDay, toDay, cameras, force }: RecomputeRequest): string {
+  return JSON.stringify([fromDay, toDay, cameras === null ? null : [...cameras].sort(), force])
+}
+
 function isSameRequest(a: RecomputeRequest, b: RecomputeRequest): boolean {
-  const key = ({ fromDay, toDay, cameras, force }: RecomputeRequest) =>
-    JSON.stringify([fromDay, toDay, cameras === null ? null : [...cameras].sort(), force])
-  return key(a) === key(b)
+  return requestKey(a) === requestKey(b)
 }
