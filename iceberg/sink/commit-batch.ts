@@ -18,6 +18,7 @@ import type { Clock, IdSource, Logger, ObjectStore } from '../../kernel/ports.ts
 import { summaryCommitIdKey, summaryOffsetsKey } from '../../kernel/tables.ts'
 import type { Catalog, LoadedTable, TableCommit } from '../catalog.ts'
 import type { TableRequirement } from '../spec/table-updates.ts'
+import type { ManifestCache } from '../scan/manifest-cache.ts'
 import { stageSnapshot } from '../transaction/stage-snapshot.ts'
 import {
   encodeOffsets,
@@ -30,8 +31,6 @@ import {
 import { readState, type Sleep, stateOf, tableName } from './read-state.ts'
 import { SinkHalt } from './sink-halt.ts'
 import type { LogPosition, SinkState, StagedTable } from './sink-processor.ts'
-
-export type ManifestCache = Parameters<typeof stageSnapshot>[0]['manifests']
 
 export type Batch = {
   /** In the summary of every snapshot of every attempt: by it a lost answer is cleared up. */
@@ -272,7 +271,7 @@ const definiteKinds: ReadonlySet<ErrorKind> = new Set([
   'Unsupported',
 ])
 
-export function isOutcomeUnknown(error: unknown): boolean {
+function isOutcomeUnknown(error: unknown): boolean {
   return !(error instanceof PotokError && definiteKinds.has(error.kind))
 }
 

@@ -28,6 +28,7 @@ import type {
 } from '../../kernel/ports.ts'
 import { blockOffset, type RecordBlock } from '../../kernel/record-block.ts'
 import type { Catalog } from '../catalog.ts'
+import type { ManifestCache } from '../scan/manifest-cache.ts'
 import {
   backoffMs,
   type Batch,
@@ -35,7 +36,6 @@ import {
   type CommitIo,
   commitBatch,
   type CrashHook,
-  type ManifestCache,
 } from './commit-batch.ts'
 import { isSamePosition, readPositions } from './positions.ts'
 import { isInsideLog, readState, startPositions, tableName } from './read-state.ts'

@@ -31,8 +31,6 @@ export type SinkStatus = {
 
 type StatusConfig = { readonly failuresMax: number; readonly overdueMs: number }
 
-export type SinkStatusKeeper = ReturnType<typeof createSinkStatus>
-
 export function createSinkStatus(clock: Clock, config: StatusConfig) {
   const current: { -readonly [K in keyof SinkStatus]: SinkStatus[K] } = {
     state: 'starting',

@@ -56,7 +56,7 @@ async function compact(io: RivalIo, table: LoadedTable): Promise<void> {
 }
 
 /** Keeps the current snapshot alone and deletes what only the others referred to. */
-async function expireToOne(io: RivalIo, table: LoadedTable): Promise<void> {
+export async function expireToOne(io: RivalIo, table: LoadedTable): Promise<void> {
   const { metadata, identifier } = table
   const current = mainSnapshotId(metadata)
   if (current === null || metadata.snapshots.length < 2) return

@@ -3,6 +3,8 @@ import { expect, test, vi } from 'vitest'
 import { lineageOf, positionKey, readPositions } from '../../iceberg/sink/positions.ts'
 import type { TableMetadata } from '../../iceberg/spec/table-metadata.ts'
 import { PotokError } from '../../kernel/errors.ts'
+import type { FaultyCatalog } from '../../testkit/faulty-catalog.ts'
+import { expireToOne } from './sink-rivals.ts'
 import { eventsId, liveRows, rejectedId } from './sink-oracle.ts'
 import { createWorld, runScenario, type World } from './sink-world.ts'
 
@@ -261,5 +263,44 @@ test('the watermark beside the position is the greatest event time, never later 
       expect(eventTimeUsMax).toBe(Math.max(...times))
     }
     expect(metadata.properties[positionKey(0)]).toContain('"next_offset"')
+  })
+})
+
+test('files of a commit whose answer and whose snapshot are both gone are left alone', async () => {
+  const world = createWorld(9)
+  await runScenario(world, async () => {
+    await world.createTables()
+    const reached = Promise.withResolvers<void>()
+    const release = Promise.withResolvers<void>()
+    const slow = world.createSink(async (point) => {
+      if (point !== 5) return
+      reached.resolve()
+      await release.promise
+    })
+    const wire = world.catalogs.at(-1) as FaultyCatalog
+    wire.beforeCommit = async () => {
+      wire.beforeCommit = async () => 'ok'
+      return 'answer-lost'
+    }
+    await slow.start()
+    await world.produce(20)
+    await reached.promise
+
+    const quick = world.createSink()
+    await quick.start()
+    await world.produce(20)
+    await world.time.sleep(10_000)
+    const { catalog, store, ids, random, time } = world
+    for (const identifier of [eventsId, rejectedId]) {
+      const table = await catalog.loadTable(identifier)
+      expect(table.metadata.snapshots.length).toBeGreaterThan(1)
+      await expireToOne({ catalog, store, ids, random, clock: time }, table)
+    }
+    release.resolve()
+    await world.time.sleep(60_000)
+    await quick.stop(1_000)
+    await slow.stop(1_000)
+    expect(slow.status()).toMatchObject({ superseded: 1, unknownOutcomes: 1 })
+    await world.judge()
   })
 })
