@@ -18,7 +18,7 @@ import { operationHandlers } from './routes/operation.ts'
 import { createRequestMetrics, registerModelMetrics } from './routes/request-metrics.ts'
 import { speedHandlers } from './routes/speeds.ts'
 
-const bodyBytesMax = 1024 * 1024
+const bodyBytesMax = 4 * 1024 * 1024
 
 /** The API with its read model, which `app/` starts and stops, and the register of cameras. */
 export function createApi(
@@ -115,7 +115,7 @@ function problems({ ports }: ApiContext) {
 function asPotokError(error: unknown): unknown {
   if (isPotokError(error) || typeof error !== 'object' || error === null) return error
   const { status, type } = error as { status?: unknown; type?: unknown }
-  if (status === 413) return new PotokError('TooLarge', 'the body is larger than 1 MiB')
+  if (status === 413) return new PotokError('TooLarge', 'the body is larger than 4 MiB')
   if (type === 'entity.parse.failed') {
     return new PotokError('InvalidInput', 'the body is no JSON object', { cause: error })
   }

@@ -85,6 +85,19 @@ export const operations: readonly Operation[] = [
     },
   },
   {
+    method: 'post',
+    path: '/v1/cameras',
+    id: 'importCameras',
+    summary: 'Registers many cameras, or replaces their facts, in one commit',
+    tag: 'cameras',
+    body: schemas.cameraImportBody,
+    answers: {
+      200: { what: 'All are in', schema: schemas.cameraImportAnswer },
+      400: badParameter,
+      503: unavailable,
+    },
+  },
+  {
     method: 'get',
     path: '/v1/days',
     id: 'listDays',

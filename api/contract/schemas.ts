@@ -148,6 +148,21 @@ export const cameraBody = z
   .strictObject(facts)
   .describe('Facts of a camera; replaces those with the same valid_from, other periods stay')
 
+export const cameraImportBody = z.strictObject({
+  cameras: z
+    .array(z.strictObject({ kvfv_id: cameraId, ...facts }))
+    .min(1)
+    .max(5_000)
+    .describe(
+      'At most 5000 in one request; of two with the same id and valid_from the later counts',
+    ),
+})
+
+export const cameraImportAnswer = z.strictObject({
+  added: count.describe('Cameras that were not registered before'),
+  changed: count.describe('Cameras that were'),
+})
+
 const storedFacts = z.strictObject({
   name: z.string().nullable(),
   road: z.string().nullable(),
@@ -316,7 +331,7 @@ export const eventsAnswer = z.looseObject({
 
 export type AvgSpeedAnswer = z.infer<typeof avgSpeedAnswer>
 export type CameraSummary = z.infer<typeof cameraSummary>
-export type CameraBody = z.infer<typeof cameraBody>
+export type CameraInput = z.infer<typeof cameraImportBody>['cameras'][number]
 export type CameraAnswer = z.infer<typeof cameraAnswer>
 export type DayListAnswer = z.infer<typeof dayListAnswer>
 export type StatusAnswer = z.infer<typeof statusAnswer>

@@ -1,18 +1,17 @@
 /** The list of cameras, one camera, and registering one. */
 import type { Request, Response } from 'express'
 import { PotokError } from '../../kernel/errors.ts'
-import { formatUs, parseDay, startOfDayUs, usPer5Minutes } from '../../kernel/time.ts'
+import { dayOfUs, formatUs, usPer5Minutes } from '../../kernel/time.ts'
 import { type CameraFacts, factsAt } from '../cameras/camera-facts.ts'
+import { factsOf } from '../cameras/camera-input.ts'
 import {
   type CameraAnswer,
-  type CameraBody,
   type CameraSummary,
   cameraBody,
+  cameraImportBody,
   cameraListQuery,
   cameraPath,
 } from '../contract/schemas.ts'
-import { badParameter, parseInstant, parseTimeZone } from '../contract/time-parameters.ts'
-import { dayOfUs } from '../../kernel/time.ts'
 import { windowStatus } from '../read-model/window-status.ts'
 import { type ApiContext, type Handlers, parsePart, sendJson } from './context.ts'
 
@@ -93,38 +92,20 @@ export function cameraHandlers(context: ApiContext): Handlers {
   async function putCamera(request: Request, response: Response): Promise<void> {
     const { id } = parsePart(cameraPath, request.params, 'parameter')
     const body = parsePart(cameraBody, request.body ?? {}, 'member')
-    const { added } = await cameras.importCameras([factsOf(id, body)])
+    const { added } = await cameras.importCameras([factsOf({ ...body, kvfv_id: id })])
     sendJson(response, added > 0 ? 201 : 200, await answerOf(id))
   }
 
-  return { listCameras, getCamera, putCamera }
+  async function importCameras(request: Request, response: Response): Promise<void> {
+    const body = parsePart(cameraImportBody, request.body ?? {}, 'member')
+    sendJson(response, 200, await cameras.importCameras(body.cameras.map(factsOf)))
+  }
+
+  return { listCameras, getCamera, putCamera, importCameras }
 }
 
 function isMatch(id: string, facts: CameraFacts | null, wanted: string): boolean {
   return [id, facts?.name, facts?.road].some((text) => text?.toLocaleLowerCase().includes(wanted))
-}
-
-function factsOf(id: string, body: CameraBody): CameraFacts {
-  if (body.time_zone !== null) parseTimeZone(body.time_zone)
-  if ((body.latitude === null) !== (body.longitude === null)) {
-    throw badParameter('latitude', 'and longitude are given together or not at all')
-  }
-  return {
-    kvfvId: id,
-    name: body.name,
-    road: body.road,
-    latitude: body.latitude,
-    longitude: body.longitude,
-    speedLimit: body.speed_limit,
-    validFromUs: body.valid_from === null ? null : validFromUs(body.valid_from),
-    timeZone: body.time_zone,
-    lanes: body.lanes,
-  }
-}
-
-function validFromUs(text: string): number {
-  const day = parseDay(text)
-  return day === null ? parseInstant('valid_from', text, 'UTC') : startOfDayUs(day)
 }
 
 function wireFacts(facts: CameraFacts): NonNullable<CameraAnswer['facts']> {
