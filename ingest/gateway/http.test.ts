@@ -1,5 +1,11 @@
 import { once } from 'node:events'
-import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http'
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+} from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { createGzip, gzipSync } from 'node:zlib'
 import express from 'express'
@@ -8,6 +14,7 @@ import { PotokError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/ports.ts'
 import { createStubEventLog, type StubEventLog } from '../../testkit/stub-event-log.ts'
 import { createIntakeRouter } from './http.ts'
+import { intakeServerOptions } from './intake-limits.ts'
 import { createIntake, type Intake, type IntakeMeasurement, type IntakeOptions } from './intake.ts'
 
 const good =
@@ -26,7 +33,7 @@ afterEach(() => {
   }
 })
 
-async function setUp(options: Partial<IntakeOptions> = {}) {
+async function setUp(options: Partial<IntakeOptions> = {}, serverOptions: ServerOptions = {}) {
   const log: StubEventLog = createStubEventLog()
   const measured: IntakeMeasurement[] = []
   const intake: Intake = createIntake({
@@ -36,7 +43,10 @@ async function setUp(options: Partial<IntakeOptions> = {}) {
     onMetrics: (measurement) => measured.push(measurement),
     ...options,
   })
-  const server = createServer(express().use(createIntakeRouter(intake)))
+  const server = createServer(
+    { ...intakeServerOptions, ...serverOptions },
+    express().use(createIntakeRouter(intake)),
+  )
   servers.push(server)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -322,6 +332,24 @@ describe('POST /v1/events', () => {
     while (measured.length === 0) await new Promise((next) => setTimeout(next, 2))
     expect(log.appends).toEqual([])
     expect(intake.budget.usedBytes).toBe(0)
+  })
+
+  it('ends a body that comes a byte at a time, and gives its bytes back', async () => {
+    const times = { headersTimeout: 200, requestTimeout: 200, connectionsCheckingInterval: 20 }
+    const { port, log, intake } = await setUp({}, times)
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(
+      'POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n',
+    )
+    const dripping = setInterval(() => socket.write('{'), 10)
+    const parts: Buffer[] = []
+    socket.on('data', (part: Buffer) => parts.push(part))
+    await once(socket, 'close')
+    clearInterval(dripping)
+    expect(Buffer.concat(parts).toString()).toMatch(/^HTTP\/1.1 408 /)
+    while (intake.budget.usedBytes > 0) await new Promise((next) => setTimeout(next, 2))
+    expect(log.appends).toEqual([])
   })
 
   it('is the only method', async () => {
