@@ -8,6 +8,7 @@ import type { Logger } from '../../kernel/ports.ts'
 import { namespaceName, rollup5mTable, tableProperties } from '../../kernel/tables.ts'
 import { formatUs, usPer5Minutes } from '../../kernel/time.ts'
 import { createMemoryObjectStore } from '../../adapters/object-store/memory-object-store.ts'
+import { createFaultyCatalog } from '../../testkit/faulty-catalog.ts'
 import { createMemoryCatalog } from '../../testkit/memory-catalog.ts'
 import {
   createMemoryParquetWriter,
@@ -36,11 +37,12 @@ async function createWorld(loadSpeedLimits: () => Promise<readonly SpeedLimit[]>
   const time = createSimulatedTime(startMs)
   const store = createMemoryObjectStore({ nowMs: () => time.nowMs() })
   const log = createSimulatedLog({ partitionCount: 2, time, random })
-  const catalog = createMemoryCatalog({
+  const memory = createMemoryCatalog({
     warehouse: 'memory:///warehouse',
     nowMs: () => time.nowMs(),
     uuid: () => ids.uuid(),
   })
+  const catalog = createFaultyCatalog(memory)
   await catalog.createTable({
     identifier,
     schema: schemaOf(rollup5mTable),
