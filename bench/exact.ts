@@ -102,7 +102,7 @@ async function plainQuery(): Promise<object> {
   await connection.run(`CREATE TEMP TABLE detections AS
     SELECT kvfv_id, count(*) - 1 AS duplicates, any_value(epoch_us(event_time)) AS t,
       any_value(CAST(round(vehicle_speed * 1000) AS BIGINT)) AS v,
-      any_value(received_at - event_time > INTERVAL 3 HOUR) AS late
+      any_value(epoch_us(received_at) - epoch_us(event_time) > 10800000000) AS late
     FROM read_parquet([${files}]) GROUP BY kvfv_id, event_id`)
   for (const [name, us] of [
     ['5m', usPerHour / 12],
