@@ -30,6 +30,7 @@ import { exportHealth, recordIntake } from './metrics.ts'
 import { createRoleThread } from './role-thread.ts'
 import { detectionRules, latenessUs, openEngine, platePolicyOf } from './roles.ts'
 import { bytesPerMib, listSetting, readMapping } from './settings.ts'
+import { potokVersion } from './version.ts'
 
 export type Embedded = {
   start(): Promise<void>
@@ -88,9 +89,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     collectDefaultMetrics({ register: registry })
     exportHealth(registry, health)
     const catalogApp = express().disable('x-powered-by')
-    catalogApp.use(
-      createCatalogRouter(installation.catalog, { warehouseLocation: installation.warehouse }),
-    )
+    catalogApp.use(createCatalogRouter(installation.catalog))
     catalogListening = await listen(catalogApp, {
       host: settings.host,
       port: settings.catalogPort,
@@ -113,6 +112,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
       },
       {
         ...defaultApiConfig,
+        version: potokVersion,
         cubeCacheBytesMax: settings.cubeCacheMib * bytesPerMib,
         allowedLatenessUs: latenessUs(settings),
         logPartitionCount: settings.logPartitions,

@@ -16,10 +16,21 @@ const upkeepProperties: Readonly<Record<string, string>> = {
   'write.parquet.compression-codec': 'zstd',
   'write.metadata.delete-after-commit.enabled': 'true',
   'write.metadata.previous-versions-max': '20',
-  'history.expire.max-snapshot-age-ms': String(24 * 3_600_000),
   'history.expire.min-snapshots-to-keep': '20',
   'potok.snapshot-upkeep': 'true',
 }
+
+const minuteMs = 60_000
+/**
+ * A snapshot is some 700 bytes in the metadata that each commit writes anew: tables that a sink commits to
+ * every few seconds keep minutes of them, the others a month.
+ */
+const snapshotAgeMs: Readonly<Record<string, number>> = {
+  events: 30 * minuteMs,
+  rejected_events: 30 * minuteMs,
+  rollup_5m: 10 * minuteMs,
+}
+const snapshotAgeMsElsewhere = 30 * 24 * 60 * minuteMs
 
 export async function ensureTables(
   catalog: Catalog,
@@ -37,7 +48,13 @@ export async function ensureTables(
         schema: schemaOf(definition),
         partitionSpec: partitionSpecOf(definition),
         sortOrder: sortOrderOf(definition),
-        properties: { ...upkeepProperties, comment: definition.doc },
+        properties: {
+          ...upkeepProperties,
+          'history.expire.max-snapshot-age-ms': String(
+            snapshotAgeMs[definition.name] ?? snapshotAgeMsElsewhere,
+          ),
+          comment: definition.doc,
+        },
       }),
     )
   }

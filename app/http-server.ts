@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Express } from 'express'
+import { intakeServerOptions } from '../ingest/gateway/intake-limits.ts'
 import { PotokError } from '../kernel/errors.ts'
 
 export type Listening = {
@@ -15,10 +16,7 @@ export async function listen(
   app: Express,
   options: { host: string; port: number; name: string; flag: string },
 ): Promise<Listening> {
-  const server = createServer(
-    { requestTimeout: 120_000, headersTimeout: 20_000, keepAliveTimeout: 65_000 },
-    app,
-  )
+  const server = createServer(intakeServerOptions, app)
   server.maxConnections = 10_000
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {

@@ -73,7 +73,7 @@ export function openInstallation(
     manifests: createManifestCache(store, 64 * bytesPerMib),
     scratch,
     openLog: async (options = {}) =>
-      await createLmdbEventLog({
+      createLmdbEventLog({
         directory: join(data, 'log'),
         partitionCount: settings.logPartitions,
         sizeBytesMax: settings.logSizeMaxMib * bytesPerMib,

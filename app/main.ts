@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { describeError, isPotokError } from '../kernel/errors.ts'
 import { commands } from './commands/commands.ts'
 import { flagOf, readSettings, type SettingName, settingsSchema, variableOf } from './settings.ts'
+import { potokVersion } from './version.ts'
 
 const shared: readonly SettingName[] = ['data', 'warehouse', 'logLevel', 'json']
 
@@ -15,7 +16,7 @@ export function createProgram(setExitCode: (code: number) => void): Command {
     .description(
       'Vehicle detections of a road-camera network: kept in open Iceberg tables exactly once, averaged at once provisionally and in the end exactly.',
     )
-    .version('0.1.0')
+    .version(potokVersion)
     .showHelpAfterError('(--help shows what there is)')
     .exitOverride((error) => {
       // Help and version are no errors; anything else that commander refuses is wrong use.
@@ -62,7 +63,7 @@ function defaultOf(name: SettingName): string {
   const json = z.toJSONSchema(settingsSchema, { io: 'input' })
   const property = json.properties?.[name]
   const value = typeof property === 'object' ? property.default : undefined
-  return value === '' || value === undefined ? 'none' : String(value)
+  return value === '' || value === undefined ? 'none' : JSON.stringify(value)
 }
 
 function onlySettings(options: Readonly<Record<string, unknown>>): Record<string, unknown> {

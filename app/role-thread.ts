@@ -70,6 +70,7 @@ export function createRoleThread(
       const done = new Promise<void>((resolve) => {
         stopped = resolve
       })
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       thread.postMessage({ type: 'stop', deadlineMs } satisfies ThreadRequest)
       const timeout = setTimeout(() => stopped?.(), deadlineMs + 2_000)
       await done

@@ -1,8 +1,8 @@
 /** Waits for SIGINT or SIGTERM, or for a part that died. A second signal ends the process at once. */
 export type StopSignal = {
   readonly signalled: Promise<void>
-  fail(error: Error): void
-  exitCode(): number
+  readonly fail: (error: Error) => void
+  readonly exitCode: () => number
 }
 
 export function waitForStopSignal(): StopSignal {

@@ -62,11 +62,16 @@ export function isPotokError(error: unknown, kind?: ErrorKind): error is PotokEr
   return error instanceof PotokError && (kind === undefined || error.kind === kind)
 }
 
+/** What was thrown and is no Error. */
+function textOf(thrown: unknown): string {
+  return typeof thrown === 'string' ? thrown : (JSON.stringify(thrown) ?? typeof thrown)
+}
+
 /** One line for people: message and the chain of causes. */
 export function describeError(error: unknown): string {
   const parts: string[] = []
   for (let current = error, depth = 0; current !== undefined && depth < 5; depth++) {
-    parts.push(current instanceof Error ? current.message : String(current))
+    parts.push(current instanceof Error ? current.message : textOf(current))
     current = current instanceof Error ? current.cause : undefined
   }
   return parts.join(': ')

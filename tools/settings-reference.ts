@@ -11,7 +11,10 @@ const properties = z.toJSONSchema(settingsSchema, { io: 'input' }).properties ??
 const rows = (Object.keys(settingsSchema.shape) as SettingName[]).map((name) => {
   const property = properties[name]
   const value = typeof property === 'object' ? property.default : undefined
-  const shown = value === '' || value === undefined ? '' : `\`${String(value)}\``
+  const shown =
+    value === '' || value === undefined
+      ? ''
+      : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``
   return `| \`${flagOf(name)}\` | \`${variableOf(name)}\` | ${shown} | ${settingsSchema.shape[name].description ?? ''} |`
 })
 const text = `# Configuration

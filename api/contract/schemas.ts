@@ -329,7 +329,6 @@ export const eventsAnswer = z.looseObject({
   rejected: z.array(z.looseObject({ index: count, reason: z.string(), detail: z.string() })),
 })
 
-export type AvgSpeedAnswer = z.infer<typeof avgSpeedAnswer>
 export type CameraSummary = z.infer<typeof cameraSummary>
 export type CameraInput = z.infer<typeof cameraImportBody>['cameras'][number]
 export type CameraAnswer = z.infer<typeof cameraAnswer>

@@ -57,12 +57,14 @@ export const simulateCommand: CommandDefinition = {
     void stop.signalled.then(() => abort.abort())
     const client = createIntakeClient({
       baseUrl: targetUrl(options['url'], settings.data),
+      signal: abort.signal,
       onRetry: (reason, pauseMs) => note(`sending again in ${pauseMs} ms: ${reason}`),
     })
     const startedMs = performance.now()
     if (options['from'] === undefined) await live(input, fleet, client, truth, abort)
     else await past(input, fleet, client, truth, abort.signal)
-    const counts = await client.finish()
+    // Stopped by hand, what is under way is given up; the counts say what was acknowledged.
+    const counts = abort.signal.aborted ? client.counts() : await client.finish()
     const file = options['truth']
     if (typeof file === 'string') await writeTruth(file, truth)
     const seconds = (performance.now() - startedMs) / 1000

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { parseJson, stringifyJson } from './lossless-json.ts'
+import { parseJson, parseWithReviver, stringifyJson } from './lossless-json.ts'
 
 describe('lossless JSON', () => {
   it('keeps every 64-bit integer', () => {
@@ -21,6 +21,27 @@ describe('lossless JSON', () => {
         const text = JSON.stringify({ value, id: 9_007_199_254_740_993n.toString() })
         expect(JSON.parse(stringifyJson(parseJson(text)))).toEqual(JSON.parse(text))
       }),
+    )
+  })
+
+  it('reads as the plain way does, whatever stands around long integers', () => {
+    const scalar = fc.oneof(
+      fc.bigInt({ min: -(2n ** 64n), max: 2n ** 64n }).map(String),
+      fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value)),
+      fc.constantFrom('12345678901234567890.5', '1234567890123456789e3', '1.5e-12345678901234567'),
+      fc.string({ unit: 'grapheme' }).map((value) => JSON.stringify(value)),
+      fc.constantFrom('"1234567890123456789"', '"a\\\\"', '"\\"1234567890123456789"', '"\\u00011"'),
+      fc.constantFrom('null', 'true', '-0', '[]', '{}'),
+    )
+    fc.assert(
+      fc.property(fc.array(scalar), fc.constantFrom('', ' ', '\n'), (scalars, space) => {
+        const members = scalars.map(
+          (text, i) => `${space}"1234567890123456${i}"${space}:${space}${text}`,
+        )
+        const text = `[${[...scalars, `{${members.join(',')}}`].join(`${space},${space}`)}${space}]`
+        expect(parseJson(text)).toEqual(parseWithReviver(text))
+      }),
+      { numRuns: 500 },
     )
   })
 

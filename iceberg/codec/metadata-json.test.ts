@@ -11,6 +11,7 @@ import {
   metadataFileName,
   metadataVersionOf,
   readTableMetadata,
+  stringifyTableMetadata,
 } from './metadata-json.ts'
 import { decodeRequirement, decodeUpdate, encodeRequirement, encodeUpdate } from './updates-json.ts'
 
@@ -94,8 +95,16 @@ const rich: TableMetadata = applyUpdates(
 describe('table metadata', () => {
   it('is the same after being written and read, gzipped or not', () => {
     for (const name of ['00001-x.metadata.json', '00001-x.gz.metadata.json']) {
-      const bytes = encodeMetadataFile(encodeTableMetadata(rich), name)
+      const bytes = encodeMetadataFile(stringifyTableMetadata(rich), name)
       expect(readTableMetadata(bytes, name)).toEqual(rich)
+    }
+  })
+
+  it('is the same in text as in objects, also from the cache', () => {
+    for (let i = 0; i < 2; i++) {
+      expect(parseJson(stringifyTableMetadata(rich))).toEqual(
+        parseJson(stringifyJson(encodeTableMetadata(rich))),
+      )
     }
   })
 

@@ -4,7 +4,13 @@
  */
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { describeError, PotokError } from '../../kernel/errors.ts'
-import type { PartitionSpec, Schema, SnapshotRef, TableMetadata } from '../spec/table-metadata.ts'
+import type {
+  PartitionSpec,
+  Schema,
+  Snapshot,
+  SnapshotRef,
+  TableMetadata,
+} from '../spec/table-metadata.ts'
 import { parseJson, stringifyJson, wireInteger } from './lossless-json.ts'
 import {
   decodePartitionFields,
@@ -89,8 +95,8 @@ export function isGzipMetadata(location: string): boolean {
 }
 
 /** Bytes of a metadata file, gzipped where its name says so. */
-export function encodeMetadataFile(wire: unknown, location: string): Uint8Array {
-  const bytes = new TextEncoder().encode(stringifyJson(wire))
+export function encodeMetadataFile(json: string, location: string): Uint8Array {
+  const bytes = new TextEncoder().encode(json)
   return isGzipMetadata(location) ? gzipSync(bytes) : bytes
 }
 
@@ -115,7 +121,39 @@ export function readTableMetadata(bytes: Uint8Array, location: string): TableMet
   }
 }
 
-export function encodeTableMetadata(metadata: TableMetadata): WireObject {
+/** JSON of what never changes once it is made, by object: a commit adds one to thousands. */
+const textOfSnapshot = new WeakMap<Snapshot, string>()
+const textOfLogEntry = new WeakMap<TableMetadata['snapshotLog'][number], string>()
+
+/** As `encodeTableMetadata`, in text, without encoding again what the metadata before had. */
+export function stringifyTableMetadata(metadata: TableMetadata): string {
+  const head = stringifyJson(encodeTableMetadata(metadata, { withHistory: false }))
+  const snapshots = metadata.snapshots.map((one) => cached(textOfSnapshot, one, encodeSnapshot))
+  const log = metadata.snapshotLog.map((one) => cached(textOfLogEntry, one, encodeLogEntry))
+  return `${head.slice(0, -1)},"snapshots":[${snapshots.join(',')}],"snapshot-log":[${log.join(',')}]}`
+}
+
+function cached<T extends object>(
+  texts: WeakMap<T, string>,
+  value: T,
+  encode: (value: T) => unknown,
+): string {
+  let text = texts.get(value)
+  if (text === undefined) {
+    text = stringifyJson(encode(value))
+    texts.set(value, text)
+  }
+  return text
+}
+
+function encodeLogEntry(entry: TableMetadata['snapshotLog'][number]): WireObject {
+  return { 'timestamp-ms': entry.timestampMs, 'snapshot-id': wireInteger(entry.snapshotId) }
+}
+
+export function encodeTableMetadata(
+  metadata: TableMetadata,
+  options: { withHistory: boolean } = { withHistory: true },
+): WireObject {
   const isV1 = metadata.formatVersion === 1
   const schema = metadata.schemas.find((one) => one.schemaId === metadata.currentSchemaId)
   const spec = metadata.partitionSpecs.find((one) => one.specId === metadata.defaultSpecId)
@@ -144,13 +182,14 @@ export function encodeTableMetadata(metadata: TableMetadata): WireObject {
     refs: Object.fromEntries(
       Object.entries(metadata.refs).map(([name, ref]) => [name, encodeSnapshotRef(ref)]),
     ),
-    snapshots: metadata.snapshots.map(encodeSnapshot),
     statistics: metadata.statistics,
     'partition-statistics': metadata.partitionStatistics,
-    'snapshot-log': metadata.snapshotLog.map((entry) => ({
-      'timestamp-ms': entry.timestampMs,
-      'snapshot-id': wireInteger(entry.snapshotId),
-    })),
+    ...(options.withHistory
+      ? {
+          snapshots: metadata.snapshots.map(encodeSnapshot),
+          'snapshot-log': metadata.snapshotLog.map(encodeLogEntry),
+        }
+      : {}),
     'metadata-log': metadata.metadataLog.map((entry) => ({
       'timestamp-ms': entry.timestampMs,
       'metadata-file': entry.metadataFile,

@@ -47,21 +47,21 @@ it(`${rounds} times kill -9 under load: every acknowledged event is there, each 
     })
   for (let round = 0; round <= rounds; round++) {
     const potok = await startPotok(folder.path, ['--recompute-schedule', 'off'])
-    let killed = false
+    const life = { killed: false }
     const send = async () => {
-      while (!killed || pending.length > 0) {
+      while (!life.killed || pending.length > 0) {
         if (pending.length === 0) pending = batch()
         const response = await postEvents(potok.url, pending).catch(() => null)
         if (response?.status === 202) {
           acknowledged += pending.length
           pending = []
-        } else if (killed) return
+        } else if (life.killed) return
         else await sleep(20)
       }
     }
     const sending = send()
     if (round === rounds) {
-      killed = true
+      life.killed = true
       await sending
       // The last life ends in an orderly way, with everything committed.
       await eventually('sinks without lag', async () => {
@@ -75,7 +75,7 @@ it(`${rounds} times kill -9 under load: every acknowledged event is there, each 
       await potok.kill('SIGTERM')
     } else {
       await sleep(200 + next() * 4_000)
-      killed = true
+      life.killed = true
       await potok.kill('SIGKILL')
       await sending
     }

@@ -178,7 +178,7 @@ for name in sorted(t[1] for t in catalog.list_tables('traffic')):
     if name == 'events':
         import pyarrow.compute as pc
         out[name]['speed'] = round(pc.sum(rows['vehicle_speed']).as_py(), 3)
-        out[name]['ids'] = len(pc.unique(rows['event_id']))
+        out[name]['ids'] = len(set(rows['event_id'].to_pylist()))
     if name.startswith('rollup'):
         import pyarrow.compute as pc
         out[name]['events'] = pc.sum(rows['event_count']).as_py()
