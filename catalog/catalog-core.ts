@@ -6,8 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Namespace, TableIdentifier } from '../iceberg/catalog.ts'
 import {
   encodeMetadataFile,
-  encodeTableMetadata,
+  encodeMetadataText,
   readTableMetadata,
+  stringifyTableMetadata,
 } from '../iceberg/codec/metadata-json.ts'
 import { encodeViewMetadata, readViewMetadata } from '../iceberg/codec/view-json.ts'
 import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
@@ -199,7 +200,7 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
 }
 
 function encodeFile(file: StagedFile): Uint8Array {
-  const wire =
-    file.kind === 'table' ? encodeTableMetadata(file.metadata) : encodeViewMetadata(file.metadata)
-  return encodeMetadataFile(wire, file.location)
+  return file.kind === 'table'
+    ? encodeMetadataText(stringifyTableMetadata(file.metadata), file.location)
+    : encodeMetadataFile(encodeViewMetadata(file.metadata), file.location)
 }

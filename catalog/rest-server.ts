@@ -8,7 +8,7 @@
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
 import type { LoadedTable, LoadedView } from '../iceberg/catalog.ts'
 import { stringifyJson } from '../iceberg/codec/lossless-json.ts'
-import { encodeTableMetadata } from '../iceberg/codec/metadata-json.ts'
+import { encodeTableMetadata, stringifyTableMetadata } from '../iceberg/codec/metadata-json.ts'
 import {
   decodeViewCreation,
   decodeViewRequirement,
@@ -402,11 +402,9 @@ function onlyRefs(metadata: TableMetadata): TableMetadata {
 }
 
 function sendTable(response: Response, table: LoadedTable): void {
-  sendJson(response, {
-    'metadata-location': table.metadataLocation,
-    metadata: encodeTableMetadata(table.metadata),
-    config: {},
-  })
+  const location = JSON.stringify(table.metadataLocation)
+  const metadata = stringifyTableMetadata(table.metadata)
+  sendText(response, `{"metadata-location":${location},"metadata":${metadata},"config":{}}`)
 }
 
 function sendView(response: Response, view: LoadedView): void {
@@ -418,5 +416,9 @@ function sendView(response: Response, view: LoadedView): void {
 }
 
 function sendJson(response: Response, value: unknown): void {
-  response.status(200).type('application/json').send(stringifyJson(value))
+  sendText(response, stringifyJson(value))
+}
+
+function sendText(response: Response, json: string): void {
+  response.status(200).type('application/json').send(json)
 }

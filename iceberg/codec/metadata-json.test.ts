@@ -7,6 +7,7 @@ import type { TableRequirement, TableUpdate } from '../spec/table-updates.ts'
 import { parseJson, stringifyJson } from './lossless-json.ts'
 import {
   encodeMetadataFile,
+  encodeMetadataText,
   encodeTableMetadata,
   metadataFileName,
   metadataVersionOf,
@@ -95,8 +96,10 @@ const rich: TableMetadata = applyUpdates(
 describe('table metadata', () => {
   it('is the same after being written and read, gzipped or not', () => {
     for (const name of ['00001-x.metadata.json', '00001-x.gz.metadata.json']) {
-      const bytes = encodeMetadataFile(stringifyTableMetadata(rich), name)
+      const bytes = encodeMetadataFile(encodeTableMetadata(rich), name)
       expect(readTableMetadata(bytes, name)).toEqual(rich)
+      const text = encodeMetadataText(stringifyTableMetadata(rich), name)
+      expect(readTableMetadata(text, name)).toEqual(rich)
     }
   })
 

@@ -95,7 +95,11 @@ export function isGzipMetadata(location: string): boolean {
 }
 
 /** Bytes of a metadata file, gzipped where its name says so. */
-export function encodeMetadataFile(json: string, location: string): Uint8Array {
+export function encodeMetadataFile(wire: WireObject, location: string): Uint8Array {
+  return encodeMetadataText(stringifyJson(wire), location)
+}
+
+export function encodeMetadataText(json: string, location: string): Uint8Array {
   const bytes = new TextEncoder().encode(json)
   return isGzipMetadata(location) ? gzipSync(bytes) : bytes
 }
