@@ -68,6 +68,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     Object.fromEntries([...services].map(([name, service]) => [name, service.health()]))
 
   async function start(): Promise<void> {
+    undo.push(() => installation.catalog.close())
     await ensureTables(installation.catalog, installation.warehouse, installation)
     const log = await installation.openLog()
     undo.push(() => log.close())
@@ -89,7 +90,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     collectDefaultMetrics({ register: registry })
     exportHealth(registry, health)
     const catalogApp = express().disable('x-powered-by')
-    catalogApp.use(createCatalogRouter(installation.catalog))
+    catalogApp.use(createCatalogRouter(installation.catalog, { logger, warehouseNames: ['potok'] }))
     catalogListening = await listen(catalogApp, {
       host: settings.host,
       port: settings.catalogPort,

@@ -50,7 +50,7 @@ export function openInstallation(
   const clock = systemClock
   const ids = randomIds
   const logger = createLogger({ level: settings.logLevel, role })
-  const warehousePath = decodeURIComponent(new URL(warehouse).pathname)
+  const warehousePath = warehouse.slice('file://'.length)
   const store = createLocalObjectStore({ root: warehousePath })
   const root = createLocalRootObject({ directory: join(warehousePath, '.catalog') })
   const catalog = createCatalogService({
@@ -60,6 +60,7 @@ export function openInstallation(
     ids,
     warehouseLocation: warehouse,
     allowedLocations: listSetting(settings.warehouseAllow),
+    logger,
   })
   return {
     settings,

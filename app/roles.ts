@@ -87,6 +87,7 @@ export async function createRole(role: ThreadRole, installation: Installation): 
       await parquetReader.close()
       duckdb.close()
       await log.close()
+      await catalog.close()
     },
   }
 }

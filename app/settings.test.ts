@@ -35,5 +35,6 @@ describe('settings', () => {
   it('put the warehouse below the data folder unless told otherwise', () => {
     expect(warehouseLocation(readSettings({ data: '/d/p' }, {}))).toBe('file:///d/p/warehouse')
     expect(warehouseLocation(readSettings({ warehouse: 'file:/w/' }, {}))).toBe('file:///w')
+    expect(warehouseLocation(readSettings({ data: '/д а' }, {}))).toBe('file:///д а/warehouse')
   })
 })

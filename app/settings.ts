@@ -4,7 +4,6 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { PotokError } from '../kernel/errors.ts'
 
@@ -172,7 +171,8 @@ function checkTogether(settings: Settings): Settings {
 export function warehouseLocation(settings: Settings): string {
   const given =
     settings.warehouse === ''
-      ? pathToFileURL(resolve(settings.data, 'warehouse')).href
+      ? // Raw, not percent-encoded: engines take the path of a location as it stands.
+        `file://${resolve(settings.data, 'warehouse')}`
       : settings.warehouse.replace(/^file:\/+/, 'file:///')
   return given.replace(/\/+$/, '')
 }
