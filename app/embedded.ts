@@ -69,6 +69,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
 
   async function start(): Promise<void> {
     undo.push(() => installation.catalog.close())
+    await installation.removeLeftovers()
     await ensureTables(installation.catalog, installation.warehouse, installation)
     const log = await installation.openLog()
     undo.push(() => log.close())

@@ -1,7 +1,7 @@
 /**
  * Composition root: from settings to the ports that every role shares. The only place that chooses adapters.
  */
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createLmdbEventLog } from '../adapters/event-log/lmdb-event-log.ts'
 import { createLocalObjectStore } from '../adapters/object-store/local-object-store.ts'
@@ -28,8 +28,13 @@ export type Installation = {
   readonly manifests: ManifestCache
   /** Where engines spill. */
   readonly scratch: string
+  /** Temporary files that a killed process left. */
+  removeLeftovers(): Promise<void>
   openLog(options?: { readOnly?: boolean }): Promise<EventLog>
 }
+
+/** Older than any write can take. */
+const leftoverAgeMs = 24 * 3_600_000
 
 /** `existing`: a folder that isn't there is an error, not a new installation. */
 export function openInstallation(
@@ -45,7 +50,8 @@ export function openInstallation(
     )
   }
   const warehouse = warehouseLocation(settings)
-  const scratch = join(data, 'scratch')
+  const scratchOfAll = join(data, 'scratch')
+  const scratch = join(scratchOfAll, String(process.pid))
   mkdirSync(scratch, { recursive: true })
   const clock = systemClock
   const ids = randomIds
@@ -73,6 +79,10 @@ export function openInstallation(
     catalog,
     manifests: createManifestCache(store, 64 * bytesPerMib),
     scratch,
+    removeLeftovers: async () => {
+      await store.removeLeftovers({ nowMs: clock.nowMs(), olderThanMs: leftoverAgeMs })
+      removeDeadScratch(scratchOfAll)
+    },
     openLog: async (options = {}) =>
       createLmdbEventLog({
         directory: join(data, 'log'),
@@ -85,5 +95,24 @@ export function openInstallation(
         logger,
         readOnly: options.readOnly ?? false,
       }),
+  }
+}
+
+/** Engines spill into a folder named by their process; those of processes that are gone go. */
+function removeDeadScratch(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const pid = Number(name)
+    if (Number.isInteger(pid) && !isAlive(pid)) {
+      rmSync(join(folder, name), { recursive: true, force: true })
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }
