@@ -50,7 +50,12 @@ export function exportHealth(
     name: 'potok_service_ok',
     help: '1 while the service works, else 0; the reason is in /readyz',
     labelNames: ['service'],
-    registers: [registry],
+    registers: [],
+    collect() {
+      for (const [service, state] of Object.entries(health())) {
+        this.set({ service }, state.ok ? 1 : 0)
+      }
+    },
   })
   const figures = new Gauge({
     name: 'potok_service',
@@ -59,12 +64,12 @@ export function exportHealth(
     registers: [],
     collect() {
       this.reset()
-      for (const [service, state] of Object.entries(health())) {
-        ok.set({ service }, state.ok ? 1 : 0)
-        for (const [figure, value] of numbersOf(state.details)) this.set({ service, figure }, value)
+      for (const [service, { details }] of Object.entries(health())) {
+        for (const [figure, value] of numbersOf(details)) this.set({ service, figure }, value)
       }
     },
   })
+  registry.registerMetric(ok)
   registry.registerMetric(figures)
 }
 
