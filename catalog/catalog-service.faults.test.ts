@@ -75,6 +75,23 @@ describe('lost answers', () => {
     expect(await propertiesOf(connect)).toMatchObject({ a: '1', rival: '1' })
   })
 
+  it('keeps its files where somebody else builds on its swap, and it reads that, before its answer comes', async () => {
+    const { root, catalog, connect } = await prepared()
+    const rival = connect()
+    const swap = root.swap.bind(root)
+    root.swap = async (expected, bytes) => {
+      root.swap = swap
+      const result = await swap(expected, bytes)
+      await rival.createTable({ identifier: { namespace, name: 'other' }, schema: testSchema })
+      await catalog.loadTable({ namespace, name: 'other' })
+      return result
+    }
+    await setProperty(catalog, 'a')
+    expect((await propertiesOf(connect))['a']).toBe('1')
+    await setProperty(catalog, 'b')
+    expect(await propertiesOf(connect)).toMatchObject({ a: '1', b: '1' })
+  })
+
   it('sends the same bytes again where the request was lost', async () => {
     const { root, catalog, connect } = await prepared()
     root.script = ['request-lost', 'request-lost']

@@ -40,7 +40,7 @@ export function createRootClient(options: {
   let known: KnownRoot | null = null
   let first: Promise<KnownRoot> | null = null
 
-  /** Several readers may come back out of order: the newest generation stays. */
+  /** What a read found: on top of what was known when it began, or somebody put an old copy back. */
   function learn(state: RootState, version: string): KnownRoot {
     if (known !== null && state.generation < known.state.generation) {
       throw new PotokError(
@@ -50,6 +50,16 @@ export function createRootClient(options: {
     }
     known = { state, version }
     return known
+  }
+
+  /**
+   * Our swap is in. Before its answer came others may have built on it and a read may have learnt that: this
+   * is no step back, and whoever was told otherwise would delete files that the root refers to.
+   */
+  function learnWon(state: RootState, version: string): KnownRoot {
+    const won = { state, version }
+    if (known === null || known.state.generation < state.generation) known = won
+    return won
   }
 
   async function read(): Promise<KnownRoot | null> {
@@ -103,7 +113,7 @@ export function createRootClient(options: {
             : { outcome: 'unknown', cause }
         }
         const again = await root.swap(base.version, bytes)
-        if (again.won) return { outcome: 'won', root: learn(next, again.version) }
+        if (again.won) return { outcome: 'won', root: learnWon(next, again.version) }
       } catch (error) {
         if (isPotokError(error, 'DataCorrupt')) return { outcome: 'unknown', cause: error }
       }
@@ -129,7 +139,7 @@ export function createRootClient(options: {
       const bytes = encodeRootState(next)
       try {
         const result = await root.swap(base.version, bytes)
-        if (result.won) return { outcome: 'won', root: learn(next, result.version) }
+        if (result.won) return { outcome: 'won', root: learnWon(next, result.version) }
       } catch (error) {
         // By the port's contract all other kinds mean that nothing was written.
         if (error instanceof PotokError && error.kind !== 'CommitStateUnknown') throw error
