@@ -73,6 +73,25 @@ describe('local root object', () => {
     await expect(root.read()).rejects.toThrow(/has gone/)
   })
 
+  it('takes no look that was overtaken by a later one for a root that went back', async () => {
+    let version = await swapTimes(1)
+    const root = createLocalRootObject({ directory })
+    const writer = createLocalRootObject({ directory })
+    let stopped = false
+    const look = async () => {
+      while (!stopped) await root.version()
+    }
+    const looking = Promise.all([look(), look(), look(), look(), look(), look()])
+    for (let i = 0; i < 80; i++) {
+      const result = await writer.swap(version, new TextEncoder().encode(`content ${i}`))
+      if (!result.won) throw new Error('lost')
+      version = result.version
+    }
+    stopped = true
+    await looking
+    expect(await root.version()).toBe(version)
+  })
+
   it('refuses a root of a newer format', async () => {
     await writeFile(
       join(directory, 'root-1'),

@@ -38,6 +38,8 @@ export function createLocalRootObject(options: { directory: string }): RootObjec
 
   /** The highest generation, 0 where there is none. */
   async function newestGeneration(): Promise<{ newest: number; names: string[] }> {
+    // Looks may come back out of order: only what was seen before this one began can prove a step back.
+    const seenBefore = generationSeen
     let names: string[]
     try {
       names = await readdir(directory)
@@ -50,16 +52,16 @@ export function createLocalRootObject(options: { directory: string }): RootObjec
       const match = namePattern.exec(name)
       if (match !== null) newest = Math.max(newest, Number(match[1]))
     }
-    if (newest < generationSeen) {
+    if (newest < seenBefore) {
       throw new PotokError(
         'DataCorrupt',
         newest === 0
-          ? `the catalog's root object in ${directory} has gone (generation ${generationSeen} was there)`
-          : `the catalog's root object in ${directory} went back from generation ${generationSeen} to ${newest}: an old copy was put back`,
-        { context: { directory, generationSeen, newest } },
+          ? `the catalog's root object in ${directory} has gone (generation ${seenBefore} was there)`
+          : `the catalog's root object in ${directory} went back from generation ${seenBefore} to ${newest}: an old copy was put back`,
+        { context: { directory, generationSeen: seenBefore, newest } },
       )
     }
-    generationSeen = newest
+    generationSeen = Math.max(generationSeen, newest)
     return { newest, names }
   }
 
