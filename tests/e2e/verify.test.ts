@@ -106,7 +106,7 @@ ${code}
     const potok = await startPotok(sound, ['--recompute-schedule', 'off'])
     try {
       const out = await runPython(
-        withTable(name, "print(table.inspect.files()['file_path'].to_pylist()[0])"),
+        withTable(name, 'print(next(iter(table.scan().plan_files())).file.file_path)'),
         [potok.catalogUrl],
       )
       return decodeURIComponent(new URL(out.trim()).pathname)
@@ -163,7 +163,7 @@ table.overwrite(rows.set_column(at, rows.schema.field(at), pa.array(values, pa.i
     await doctor(
       'events',
       `
-path = table.inspect.files()['file_path'].to_pylist()[0]
+path = next(iter(table.scan().plan_files())).file.file_path
 entry = next(e for m in table.current_snapshot().manifests(table.io) for e in m.fetch_manifest_entry(table.io) if e.data_file.file_path == path)
 with table.transaction() as tx:
     with tx.update_snapshot().fast_append() as append:
