@@ -77,9 +77,9 @@ describe('local root object', () => {
     let version = await swapTimes(1)
     const root = createLocalRootObject({ directory })
     const writer = createLocalRootObject({ directory })
-    let stopped = false
+    const state = { stopped: false }
     const look = async () => {
-      while (!stopped) await root.version()
+      while (!state.stopped) await root.version()
     }
     const looking = Promise.all([look(), look(), look(), look(), look(), look()])
     for (let i = 0; i < 80; i++) {
@@ -87,7 +87,7 @@ describe('local root object', () => {
       if (!result.won) throw new Error('lost')
       version = result.version
     }
-    stopped = true
+    state.stopped = true
     await looking
     expect(await root.version()).toBe(version)
   })

@@ -40,8 +40,14 @@ it('every window of every simulated camera is what the fleet says it must be', a
   const to = new Date((day + 1) * 86_400_000 + 3 * 3_600_000).toISOString()
   const sent = await runPotok([
     'simulate',
-    ...['--cameras', '15', '--rate', '0.05', '--seed', '7', '--from', from, '--to', to],
-    ...['--truth', truthFile, '--url', potok.url, '--json'],
+    '--cameras=15',
+    '--rate=0.05',
+    '--seed=7',
+    `--from=${from}`,
+    `--to=${to}`,
+    `--truth=${truthFile}`,
+    `--url=${potok.url}`,
+    '--json',
   ])
   expect(sent.code, sent.stderr).toBe(0)
   const { simulated } = JSON.parse(sent.stdout) as { simulated: Record<string, number> }
