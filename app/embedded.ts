@@ -1,10 +1,11 @@
 /**
- * All of potok in one process: the roles, wired. `up`, `demo` and `recompute` on stopped data use it.
+ * The parts of potok that one process runs, wired: all of them for `up` and `demo`, one for a role's command,
+ * those without HTTP for `recompute` on stopped data.
  * Started in the order in which parts need each other, stopped in the reverse: intake first, so that
  * nothing is acknowledged that the sinks of this process have no time left to see (the log keeps it anyway).
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import express from 'express'
+import express, { type Router } from 'express'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { createDuckDbParquetReader } from '../adapters/duckdb/duckdb-parquet-reader.ts'
 import { createDuckDbParquetWriter } from '../adapters/duckdb/duckdb-parquet-writer.ts'
@@ -27,6 +28,7 @@ import { ensureTables } from './ensure-tables.ts'
 import { type Listening, listen } from './http-server.ts'
 import type { Installation } from './installation.ts'
 import { exportHealth, recordIntake } from './metrics.ts'
+import { createProbesRouter } from './probes.ts'
 import { createRoleThread } from './role-thread.ts'
 import { detectionRules, latenessUs, openEngine, platePolicyOf } from './roles.ts'
 import { bytesPerMib, listSetting, readMapping } from './settings.ts'
@@ -42,20 +44,24 @@ export type Embedded = {
   catalogUrl(): string | null
 }
 
+export const allParts = ['writer', 'rollups', 'recompute', 'catalog', 'gateway', 'api'] as const
+export type Part = (typeof allParts)[number]
+
 export type EmbeddedOptions = {
-  /** false: no intake, API or catalog server; the tables are brought up to the log and can be recomputed. */
-  readonly http?: boolean
+  readonly parts: readonly Part[]
+  /** Health and metrics over HTTP also where no part needs it. */
+  readonly probes: boolean
   /** A part ended that should run: the process should stop. */
   readonly onDeath: (error: Error) => void
 }
 
 export function createEmbedded(installation: Installation, options: EmbeddedOptions): Embedded {
   const { settings, logger } = installation
-  const http = options.http ?? true
+  const runs = new Set(options.parts)
   const registry = new Registry()
   const services = new Map<string, Service>()
   for (const role of ['writer', 'rollups'] as const) {
-    services.set(role, createRoleThread(role, settings, options.onDeath))
+    if (runs.has(role)) services.set(role, createRoleThread(role, settings, options.onDeath))
   }
   /** What `stop` undoes, newest first. */
   const undo: ((deadlineMs: number) => Promise<void>)[] = []
@@ -79,17 +85,20 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     }
     const duckdb = await openEngine(installation, 2)
     undo.push(async () => duckdb.close())
-    const exact = createExactJob(installation, duckdb, log)
-    recompute = exact
-    await exact.start()
-    undo.push((deadlineMs) => exact.stop(deadlineMs))
-    services.set('recompute', exact)
-    if (http) await startHttp(log, duckdb, exact)
-  }
-
-  async function startHttp(log: EventLog, duckdb: DuckDb, queue: RecomputeService): Promise<void> {
+    if (runs.has('recompute')) {
+      const exact = createExactJob(installation, duckdb, log)
+      recompute = exact
+      await exact.start()
+      undo.push((deadlineMs) => exact.stop(deadlineMs))
+      services.set('recompute', exact)
+    }
     collectDefaultMetrics({ register: registry })
     exportHealth(registry, health)
+    if (runs.has('catalog')) await startCatalog()
+    if (runs.has('gateway') || runs.has('api') || options.probes) await startHttp(log, duckdb)
+  }
+
+  async function startCatalog(): Promise<void> {
     const catalogApp = express().disable('x-powered-by')
     catalogApp.use(createCatalogRouter(installation.catalog, { logger, warehouseNames: ['potok'] }))
     catalogListening = await listen(catalogApp, {
@@ -100,15 +109,33 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     })
     undo.push((deadlineMs) => catalogListening?.close(deadlineMs) ?? Promise.resolve())
     services.set('catalog', catalogHealth(installation))
+  }
 
-    const intake = openIntake(installation, log, registry)
+  async function startHttp(log: EventLog, duckdb: DuckDb): Promise<void> {
+    const app = express().disable('x-powered-by')
+    if (runs.has('gateway')) {
+      const intake = openIntake(installation, log, registry)
+      app.use(createIntakeRouter(intake))
+      undo.push(() => intake.close())
+    }
+    app.use(runs.has('api') ? await startApi(log, duckdb) : createProbesRouter(registry, health))
+    listening = await listen(app, {
+      host: settings.host,
+      port: settings.port,
+      name: 'potok',
+      flag: '--port',
+    })
+    undo.push((deadlineMs) => listening?.close(deadlineMs) ?? Promise.resolve())
+  }
+
+  async function startApi(log: EventLog, duckdb: DuckDb): Promise<Router> {
     const api = createApi(
       {
         ...installation,
         parquetReader: createDuckDbParquetReader({ store: installation.store, duckdb }),
         parquetWriter: createDuckDbParquetWriter({ store: installation.store, duckdb }),
         registry,
-        recompute: queue,
+        recompute,
         logRanges: () => log.ranges(),
         health,
       },
@@ -124,19 +151,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     await model.start()
     undo.push((deadlineMs) => model.stop(deadlineMs))
     services.set('api', model)
-
-    const app = express().disable('x-powered-by')
-    app.use(createIntakeRouter(intake))
-    app.use(api.router)
-    listening = await listen(app, {
-      host: settings.host,
-      port: settings.port,
-      name: 'potok',
-      flag: '--port',
-    })
-    undo.push(async (deadlineMs) => {
-      await Promise.all([listening?.close(deadlineMs), intake.close()])
-    })
+    return api.router
   }
 
   async function stopAll(deadlineMs: number): Promise<void> {

@@ -1,9 +1,11 @@
 /**
  * Exactly once, proven from the tables alone: per epoch and log partition the rows of `events` and the rows
- * and ranges of `rejected_events` cover every offset from the first to the stored position once.
+ * and ranges of `rejected_events` cover every offset from the first to the stored position once. And each
+ * table that a sink writes agrees with its own history: the newest snapshot that names offsets ends where the
+ * stored positions are.
  */
 import type { LoadedTable } from '../../iceberg/catalog.ts'
-import { readPositions } from '../../iceberg/sink/positions.ts'
+import { decodeOffsets, readPositions } from '../../iceberg/sink/positions.ts'
 import { summaryOffsetsKey } from '../../kernel/tables.ts'
 import { formatUs } from '../../kernel/time.ts'
 import { type CheckReport, createCheck } from './report.ts'
@@ -13,13 +15,15 @@ export async function checkPositions(
   sql: SqlRunner,
   events: { table: LoadedTable; paths: readonly string[] },
   rejected: { table: LoadedTable; paths: readonly string[] },
+  rollup: LoadedTable,
 ): Promise<CheckReport> {
   const check = createCheck(
     'log-positions',
-    'every record of the log is in events or rejected_events once: no gap, no repetition',
+    'every record of the log is in events or rejected_events once: no gap, no repetition; positions agree with the history of each table',
   )
   const positions = readPositions(events.table.metadata.properties)
   comparePositions(check, events.table, rejected.table)
+  for (const table of [events.table, rejected.table, rollup]) compareWithHistory(check, table)
   const parts = [
     events.paths.length === 0
       ? ''
@@ -95,7 +99,7 @@ async function coverage(sql: SqlRunner, union: string): Promise<Record<string, u
     FROM ordered GROUP BY ALL ORDER BY ALL`)
 }
 
-/** Both tables carry the same positions, and the newest snapshot that names offsets agrees with them. */
+/** Both tables carry the same positions. */
 function comparePositions(
   check: ReturnType<typeof createCheck>,
   events: LoadedTable,
@@ -111,25 +115,28 @@ function comparePositions(
       log_partition: logPartition,
     })
   }
-  for (const table of [events, rejected]) {
-    const carrier = newestWithOffsets(table)
-    if (carrier === null) continue
-    const positions = readPositions(table.metadata.properties)
-    for (const [name, range] of Object.entries(carrier.offsets)) {
-      const stored = positions.get(Number(name))?.nextOffset ?? 0
-      if (range[1] === stored) continue
-      check.find(
-        `${table.identifier.name}: the snapshot of ${formatUs(carrier.timestampMs * 1_000)} ends log partition ${name} at ${range[1]}, the property says ${stored}`,
-        { table: table.identifier.name, log_partition: Number(name) },
-      )
-    }
-    check.count('snapshots')
+}
+
+/** The newest snapshot that names offsets ends where the stored positions are. */
+function compareWithHistory(check: ReturnType<typeof createCheck>, table: LoadedTable): void {
+  const carrier = newestWithOffsets(table)
+  if (carrier === null) return
+  const positions = readPositions(table.metadata.properties)
+  for (const logPartition of new Set([...positions.keys(), ...carrier.ends.keys()])) {
+    const stored = positions.get(logPartition)?.nextOffset ?? 0
+    const end = carrier.ends.get(logPartition) ?? 0
+    if (end === stored) continue
+    check.find(
+      `${table.identifier.name}: the snapshot of ${formatUs(carrier.timestampMs * 1_000)} ends log partition ${logPartition} at ${end}, the property says ${stored}`,
+      { table: table.identifier.name, log_partition: logPartition },
+    )
   }
+  check.count('snapshots')
 }
 
 function newestWithOffsets(
   table: LoadedTable,
-): { offsets: Record<string, [number, number]>; timestampMs: number } | null {
+): { ends: ReadonlyMap<number, number>; timestampMs: number } | null {
   const byId = new Map(table.metadata.snapshots.map((snapshot) => [snapshot.snapshotId, snapshot]))
   let id = table.metadata.currentSnapshotId ?? undefined
   while (id !== undefined) {
@@ -138,7 +145,7 @@ function newestWithOffsets(
     const text = snapshot.summary[summaryOffsetsKey]
     if (text !== undefined) {
       return {
-        offsets: JSON.parse(text) as Record<string, [number, number]>,
+        ends: new Map([...decodeOffsets(text)].map(([p, { endOffset }]) => [p, endOffset])),
         timestampMs: snapshot.timestampMs,
       }
     }

@@ -118,6 +118,8 @@ const compared = [
   'speed_min_milli',
   'speed_max_milli',
   'duplicate_count',
+  'median_milli',
+  'p85_milli',
 ] as const
 
 async function comparison(store: ObjectStore, c: Comparison): Promise<string> {
@@ -165,7 +167,9 @@ async function comparison(store: ObjectStore, c: Comparison): Promise<string> {
       SELECT kvfv_id, w, count(*) AS event_count, sum(v)::BIGINT AS speed_sum_milli,
         sum(v::HUGEINT * v)::BIGINT AS speed_sum_sq_milli,
         coalesce(sum((3600000000000 + v // 2) // v) FILTER (v >= 1000), 0)::BIGINT AS pace_sum,
-        count(*) FILTER (v < 1000) AS standing_count, min(v) AS speed_min_milli, max(v) AS speed_max_milli
+        count(*) FILTER (v < 1000) AS standing_count, min(v) AS speed_min_milli, max(v) AS speed_max_milli,
+        list_sort(list(v))[(count(*) + 1) // 2] AS median_milli,
+        list_sort(list(v))[(count(*) * 85 + 99) // 100] AS p85_milli
       FROM firsts WHERE w + ${length} <= ${c.sealedUntilUs} GROUP BY ALL
     ),
     expected AS (SELECT fresh.*, coalesce(copies.n, 0)::BIGINT AS duplicate_count FROM fresh LEFT JOIN copies USING (kvfv_id, w)),

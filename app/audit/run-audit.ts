@@ -3,6 +3,7 @@
  */
 import type { Catalog, LoadedTable } from '../../iceberg/catalog.ts'
 import { type LiveFile, planScan } from '../../iceberg/scan/plan-files.ts'
+import { describeError } from '../../kernel/errors.ts'
 import type { ObjectStore, ParquetReader } from '../../kernel/ports.ts'
 import { allTables, namespaceName } from '../../kernel/tables.ts'
 import { type AuditIo, checkFiles, findOrphans } from './check-files.ts'
@@ -44,10 +45,13 @@ export async function runAudit(
   if (isWhole('events') && isWhole('rejected_events')) {
     progress('checking log positions')
     checks.push(
-      await checkPositions(
-        ports.sql,
-        { table: events, paths: await paths('events') },
-        { table: rejected, paths: await paths('rejected_events') },
+      await attempt('log-positions', async () =>
+        checkPositions(
+          ports.sql,
+          { table: events, paths: await paths('events') },
+          { table: rejected, paths: await paths('rejected_events') },
+          need(tables, 'rollup_5m'),
+        ),
       ),
     )
   } else {
@@ -57,15 +61,17 @@ export async function runAudit(
   if (isWhole('events') && rollupNames.every(isWhole)) {
     progress('recomputing sealed windows')
     checks.push(
-      await checkSealed(ports, {
-        events,
-        eventFiles: live.get('events') ?? [],
-        rollups: rollupNames.map((name) => ({
-          name,
-          table: need(tables, name),
-          files: live.get(name) ?? [],
-        })),
-      }),
+      await attempt('sealed-windows', () =>
+        checkSealed(ports, {
+          events,
+          eventFiles: live.get('events') ?? [],
+          rollups: rollupNames.map((name) => ({
+            name,
+            table: need(tables, name),
+            files: live.get(name) ?? [],
+          })),
+        }),
+      ),
     )
   } else {
     checks.push(skipped('sealed-windows', 'files of events or of a rollup table are missing'))
@@ -85,6 +91,15 @@ async function liveFiles(ports: AuditPorts, table: LoadedTable): Promise<LiveFil
     return (await planScan(ports, table.metadata)).files
   } catch {
     return []
+  }
+}
+
+/** Files that are there and of the right size may still be damaged: what can't be read is a finding. */
+async function attempt(name: string, check: () => Promise<CheckReport>): Promise<CheckReport> {
+  try {
+    return await check()
+  } catch (error) {
+    return skipped(name, `the tables can't be read: ${describeError(error)}`)
   }
 }
 

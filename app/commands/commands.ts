@@ -5,6 +5,7 @@ import { configCommand } from './config.ts'
 import { demoCommand } from './demo.ts'
 import { recomputeCommand } from './recompute.ts'
 import { replayCommand } from './replay.ts'
+import { roleCommands } from './roles.ts'
 import { simulateCommand } from './simulate.ts'
 import { statusCommand } from './status.ts'
 import { upCommand } from './up.ts'
@@ -20,4 +21,5 @@ export const commands: readonly CommandDefinition[] = [
   statusCommand,
   camerasCommand,
   configCommand,
+  ...roleCommands,
 ]

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Option } from 'commander'
 import { PotokError } from '../../kernel/errors.ts'
 import { acquireDataLock } from '../data-lock.ts'
-import { createEmbedded } from '../embedded.ts'
+import { allParts, createEmbedded } from '../embedded.ts'
 import { openInstallation } from '../installation.ts'
 import { createProgress } from '../progress.ts'
 import { readStatus } from '../status.ts'
@@ -53,7 +53,11 @@ export const demoCommand: CommandDefinition = {
     const installation = openInstallation(settings, 'demo')
     const lock = acquireDataLock(data)
     const stop = waitForStopSignal()
-    const embedded = createEmbedded(installation, { onDeath: stop.fail })
+    const embedded = createEmbedded(installation, {
+      parts: allParts,
+      probes: true,
+      onDeath: stop.fail,
+    })
     const story = createStory(settings.json)
     try {
       story.title('1/7  Starting all of potok in this process, on an empty folder')

@@ -117,7 +117,8 @@ async function doHere(
   note('no potok runs on this data: bringing the tables up to the end of the log first')
   const deaths: Error[] = []
   const embedded = createEmbedded(installation, {
-    http: false,
+    parts: ['writer', 'rollups', 'recompute'],
+    probes: false,
     onDeath: (error) => deaths.push(error),
   })
   try {

@@ -1,6 +1,6 @@
 /** `potok up`: everything in one process on one folder, until it is asked to stop. */
 import { acquireDataLock } from '../data-lock.ts'
-import { createEmbedded, type Embedded } from '../embedded.ts'
+import { allParts, createEmbedded, type Embedded } from '../embedded.ts'
 import { openInstallation } from '../installation.ts'
 import { startLiveCameras } from '../live-cameras.ts'
 import { waitForStopSignal } from '../stop-signal.ts'
@@ -28,7 +28,11 @@ export const upCommand: CommandDefinition = {
     const installation = openInstallation(settings, 'up')
     const lock = acquireDataLock(installation.data)
     const stop = waitForStopSignal()
-    const embedded = createEmbedded(installation, { onDeath: stop.fail })
+    const embedded = createEmbedded(installation, {
+      parts: allParts,
+      probes: true,
+      onDeath: stop.fail,
+    })
     try {
       await embedded.start()
       lock.announce({

@@ -1,0 +1,64 @@
+/**
+ * One role in a process of its own, on the same data folder as others: they meet in the log and in the
+ * tables, and share nothing else. Each serves health and metrics on --port.
+ */
+import { createEmbedded, type Part } from '../embedded.ts'
+import { openInstallation } from '../installation.ts'
+import type { SettingName } from '../settings.ts'
+import { waitForStopSignal } from '../stop-signal.ts'
+import { type CommandDefinition, print, toJson } from './command.ts'
+
+const stopDeadlineMs = 20_000
+
+function roleCommand(
+  name: string,
+  parts: readonly Part[],
+  description: string,
+  settingNames: readonly SettingName[],
+): CommandDefinition {
+  return {
+    usage: name,
+    description,
+    settings: ['host', 'port', ...settingNames],
+    run: async ({ settings }) => {
+      const installation = openInstallation(settings, name)
+      const stop = waitForStopSignal()
+      const role = createEmbedded(installation, { parts, probes: true, onDeath: stop.fail })
+      try {
+        await role.start()
+        const where = { role: name, url: role.url(), catalog: role.catalogUrl(), pid: process.pid }
+        print(
+          settings.json
+            ? toJson(where)
+            : `potok ${name} is up: ${role.catalogUrl() ?? ''} ${role.url() ?? ''}/readyz; Ctrl-C stops it.`,
+        )
+        await stop.signalled
+      } finally {
+        await role.stop(stopDeadlineMs)
+      }
+      return stop.exitCode()
+    },
+  }
+}
+
+export const roleCommands: readonly CommandDefinition[] = [
+  roleCommand('gateway', ['gateway'], 'Only the HTTP intake', [
+    'platePolicy',
+    'intakeMapping',
+    'logPartitions',
+  ]),
+  roleCommand('writer', ['writer'], 'Only the writer of events and rejected_events', [
+    'logPartitions',
+  ]),
+  roleCommand('rollups', ['rollups'], 'Only the stream of provisional rollups', [
+    'logPartitions',
+    'allowedLatenessMinutes',
+  ]),
+  roleCommand('catalog', ['catalog'], 'Only the Iceberg REST catalog', ['catalogPort']),
+  roleCommand(
+    'api',
+    ['api', 'recompute'],
+    'Only the API and the dashboard, with the exact job and its schedule',
+    ['allowedLatenessMinutes', 'recomputeSchedule'],
+  ),
+]
