@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Detection } from './detection.ts'
 import { canonicalFields } from './event-id-canonical.ts'
 import { createEventIdHasher, type EventIdOptions } from './event-id.ts'
+import { writeFlatFields } from './event-id-flat.ts'
 
 const sample: Detection = {
   kvfvId: 'KV12345',
@@ -168,5 +169,87 @@ describe('canonical further fields', () => {
     ['{}', null],
   ])('of %s are %s', (text, expected) => {
     expect(canonicalFields(text, none)).toBe(expected)
+  })
+})
+
+describe('flat further fields', () => {
+  function flatText(json: string): string | null {
+    const bytes = new Uint8Array(json.length * 3 + 8)
+    const length = writeFlatFields(bytes, 4, json)
+    return length === 0 ? null : Buffer.from(bytes.subarray(4, 4 + length)).toString('utf8')
+  }
+  const none: ReadonlySet<string> = new Set()
+  const keys = fc.string({ unit: fc.constantFrom(...'abAB!~_ éя€"\\'), maxLength: 3 })
+  const decimals = fc
+    .tuple(fc.integer({ min: -1_000, max: 1_000 }), fc.constantFrom(1, 10, 1e3, 1e6, 1e9))
+    .map(([digits, divisor]) => digits / divisor)
+  const scalars = fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 8 }),
+    fc.integer(),
+    fc.maxSafeInteger(),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    decimals,
+    fc.boolean(),
+    fc.constant(null),
+    fc.constant([]),
+  )
+
+  it('are the canonical ones, or are left to them', () => {
+    const objects = fc.array(fc.tuple(keys, scalars), { maxLength: 30 })
+    fc.assert(
+      fc.property(objects, (members) => {
+        const parts = members.map(
+          ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
+        )
+        const json = `{${parts.join(',')}}`
+        const flat = flatText(json)
+        if (flat !== null) expect(flat).toBe(canonicalFields(json, none))
+      }),
+    )
+  })
+
+  it('as written by hand are the canonical ones, or are left to them', () => {
+    const digits = fc.string({ unit: fc.constantFrom(...'0019'), minLength: 1, maxLength: 10 })
+    const numbers = fc
+      .tuple(fc.constantFrom('', '-'), digits, fc.constantFrom('', '.'), digits)
+      .map(([sign, whole, point, fraction]) => `${sign}${whole}${point}${fraction}`)
+      .filter((text) => /^-?(0|[1-9]\d*)(\.\d+)?$/.test(text))
+    fc.assert(
+      fc.property(numbers, (number) => {
+        const json = `{"b":${number},"a":${number}}`
+        const flat = flatText(json)
+        if (flat !== null) expect(flat).toBe(canonicalFields(json, none))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it.each([
+    ['{"lane":2,"direction":"N","x":0.000001}', '{"direction":"N","lane":2,"x":0.000001}'],
+    ['{"b":true,"a":null,"ab":false,"":"я"}', '{"":"я","a":null,"ab":false,"b":true}'],
+    ['{"a":-12.5,"b":123456789012345}', '{"a":-12.5,"b":123456789012345}'],
+  ])('of %s are written: %s', (json, expected) => {
+    expect(flatText(json)).toBe(expected)
+    expect(canonicalFields(json, none)).toBe(expected)
+  })
+
+  it.each([
+    '{}',
+    '{"a":[]}',
+    '{"a":{}}',
+    '{"a": 1}',
+    '{"a":1 }',
+    '{"a":1,"a":2}',
+    '{"a":"\\n"}',
+    '{"\\u0061":1}',
+    '{"a":-0}',
+    '{"a":1.0}',
+    '{"a":-0.0}',
+    '{"a":1e2}',
+    '{"a":0.0000001}',
+    '{"a":1234567890123456}',
+    '{"a":"€"}',
+  ])('leave %s to the plain way', (json) => {
+    expect(flatText(json)).toBe(null)
   })
 })

@@ -8,7 +8,7 @@
  *   u8 1 · u32 length, the camera's own event_id                                     where it gave one, else
  *   u8 2 · u32 speed in 0.001 km/h · u32 length + 1 or 0 for none, plate · the same for the further fields
  * Integers are little-endian, texts UTF-8. Further fields are taken in canonical form: no white space, keys
- * sorted at every level, nearly RFC 8785: see event-id-canonical.ts.
+ * sorted at every level, nearly RFC 8785: see event-id-canonical.ts (event-id-flat.ts: the same, faster).
  *
  * A key is given where plates are not kept: the number space of plates is so small that an unkeyed hash of
  * one can be reversed by trying them all.
@@ -16,6 +16,7 @@
 import type { Detection } from './detection.ts'
 import { createHmacSha256, sha256 } from './event-id-digest.ts'
 import { canonicalFields } from './event-id-canonical.ts'
+import { writeFlatFields } from './event-id-flat.ts'
 
 export type EventIdHasher = (detection: Detection, out: Uint8Array, at: number) => void
 
@@ -81,6 +82,23 @@ export function createEventIdHasher(
     return text
   }
 
+  function furtherFields(attributes: string | null): void {
+    if (attributes === null) {
+      uint32(0)
+      return
+    }
+    if (attributes.length > cachedLengthMax && excluded.size === 0) {
+      room(4 + attributes.length * 3)
+      const bytes = writeFlatFields(scratch, length + 4, attributes)
+      if (bytes > 0) {
+        uint32(bytes + 1)
+        length += bytes
+        return
+      }
+    }
+    optionalText(canonical(attributes))
+  }
+
   return (detection, out, at) => {
     length = 0
     byte(formatVersion)
@@ -95,7 +113,7 @@ export function createEventIdHasher(
       byte(2)
       uint32(detection.speedMilli)
       optionalText(detection.plateNumber)
-      optionalText(detection.attributes === null ? null : canonical(detection.attributes))
+      furtherFields(detection.attributes)
     }
     const binary = digest(scratch, length)
     for (let i = 0; i < eventIdBytes; i++) out[at + i] = binary.charCodeAt(i)

@@ -22,6 +22,8 @@ export class EventColumns {
   private logEpochs = new Int32Array(0)
   private logPartitions = new Int32Array(0)
   private logOffsets = new BigInt64Array(0)
+  /** The same as halves, low one first (potok runs on little-endian machines): a bigint is an object. */
+  private logOffsetWords = new Uint32Array(0)
 
   /** Room for so many further rows; called once per block, so that `append` needn't look. */
   reserve(rows: number): void {
@@ -38,6 +40,7 @@ export class EventColumns {
     this.logEpochs = grown(this.logEpochs, new Int32Array(capacity))
     this.logPartitions = grown(this.logPartitions, new Int32Array(capacity))
     this.logOffsets = grown(this.logOffsets, new BigInt64Array(capacity))
+    this.logOffsetWords = new Uint32Array(this.logOffsets.buffer)
     this.capacity = capacity
   }
 
@@ -59,7 +62,8 @@ export class EventColumns {
     this.receivedAt[row] = receivedAtUs
     this.logEpochs[row] = logEpoch
     this.logPartitions[row] = logPartition
-    this.logOffsets[row] = BigInt(logOffset)
+    this.logOffsetWords[row * 2] = logOffset
+    this.logOffsetWords[row * 2 + 1] = Math.floor(logOffset / 4_294_967_296)
     return row
   }
 
