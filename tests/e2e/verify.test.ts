@@ -1,5 +1,5 @@
 /** `potok verify` finds what was corrupted by hand, and only then. */
-import { cpSync, rmSync, truncateSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -156,6 +156,69 @@ table.overwrite(rows.set_column(at, rows.schema.field(at), pa.array(values, pa.i
     expect(messages[0]).toMatch(
       /rollup_5m, camera KV\d+, window .*speed_sum_milli is \d+, the events give \d+/,
     )
+  })
+
+  it('names a percentile that was doctored', async () => {
+    restore()
+    await doctor(
+      'rollup_1d',
+      `
+import pyarrow as pa
+rows = table.scan().to_arrow()
+at = rows.schema.names.index('p85_milli')
+values = rows['p85_milli'].to_pylist()
+values[3] += 1
+table.overwrite(rows.set_column(at, rows.schema.field(at), pa.array(values, pa.int64())).cast(table.schema().as_arrow()))
+`,
+    )
+    const { code, report } = await verify(sound)
+    expect(code).toBe(3)
+    const messages = checkOf(report, 'sealed-windows').findings.map(({ message }) => message)
+    expect(messages).toEqual([expect.stringMatching(/rollup_1d, .*p85_milli is \d+/)])
+  })
+
+  it('names a provisional row in a sealed window', async () => {
+    restore()
+    await doctor(
+      'rollup_5m',
+      `
+import pyarrow as pa
+rows = table.scan().to_arrow().slice(5, 1)
+at = rows.schema.names.index('is_exact')
+table.append(rows.set_column(at, rows.schema.field(at), pa.array([False])).cast(table.schema().as_arrow()))
+`,
+    )
+    const { code, report } = await verify(sound)
+    expect(code).toBe(3)
+    const messages = checkOf(report, 'sealed-windows').findings.map(({ message }) => message)
+    expect(messages.join()).toContain('has a provisional row although it is sealed')
+  })
+
+  it('names a position of the rollup stream that was changed by hand', async () => {
+    restore()
+    await doctor(
+      'rollup_5m',
+      `
+key = next(k for k in table.properties if k.startswith('potok.log.position.'))
+position = json.loads(table.properties[key])
+position['next_offset'] += 1
+with table.transaction() as tx:
+    tx.set_properties({key: json.dumps(position)})
+`,
+    )
+    const { code, report } = await verify(sound)
+    expect(code).toBe(3)
+    expect(JSON.stringify(checkOf(report, 'log-positions').findings)).toContain('rollup_5m')
+  })
+
+  it('names what can not be read any more, though its size is right', async () => {
+    restore()
+    const file = await liveFile('events')
+    const bytes = readFileSync(file)
+    writeFileSync(file, bytes.fill(0x5a, 100, bytes.length - 2_000))
+    const { code, report } = await verify(sound)
+    expect(code).toBe(3)
+    expect(JSON.stringify(checkOf(report, 'sealed-windows').findings)).toContain('not checked')
   })
 
   it('names a data file that was added again', async () => {
