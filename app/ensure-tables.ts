@@ -96,6 +96,8 @@ function viewMetadata(
           dialect,
           sql,
         })),
+        // Trino resolves a view's tables only where it is told the catalog's name: `potok` by convention.
+        defaultCatalog: 'potok',
         defaultNamespace: [namespaceName],
       },
     ],

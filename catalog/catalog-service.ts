@@ -7,7 +7,7 @@
  * table's metadata file is written before the root names it and never changed; every answer to a read is of a
  * root that was current after the call began.
  */
-import type { Catalog } from '../iceberg/catalog.ts'
+import type { Catalog, Namespace } from '../iceberg/catalog.ts'
 import { type CatalogOptions, createCatalogCore } from './catalog-core.ts'
 import type { GroupCommit } from './group-commit.ts'
 import { createNamespaces, type Namespaces } from './namespaces.ts'
@@ -19,6 +19,8 @@ export type CatalogService = Catalog &
   Tables &
   Views & {
     readonly warehouseLocation: string
+    /** Where tables of the namespace go by default. */
+    namespaceLocation(namespace: Namespace): string
     /** In one spelling; InvalidInput where the location isn't allowed here. */
     checkLocation(location: string, what: string): string
     /** Refuses what comes after it, waits for what is under way. */
@@ -33,6 +35,7 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
     ...createTables(core),
     ...createViews(core),
     warehouseLocation: core.policy.warehouse,
+    namespaceLocation: (namespace) => core.policy.namespaceLocation(namespace),
     stats: core.groupCommit.stats,
     checkLocation: (location, what) => core.policy.check(location, what),
     version: () => core.version(),

@@ -3,7 +3,7 @@
  * client brings (table, metadata, manifest list, statistics, data path) passes here, so that nobody makes the
  * server or its compactor read or delete elsewhere.
  */
-import type { TableIdentifier } from '../iceberg/catalog.ts'
+import type { Namespace, TableIdentifier } from '../iceberg/catalog.ts'
 import { PotokError } from '../kernel/errors.ts'
 
 export type LocationPolicy = {
@@ -12,6 +12,8 @@ export type LocationPolicy = {
   check(location: string, what: string): string
   isAllowed(location: string): boolean
   /** `<warehouse>/<namespace>/<table>`; `parent` in place of the first two where the namespace says so. */
+  /** Where its tables go, unless the namespace has a location of its own. */
+  namespaceLocation(namespace: Namespace): string
   defaultLocation(identifier: TableIdentifier, parent?: string): string
 }
 
@@ -21,6 +23,10 @@ export function createLocationPolicy(options: {
 }): LocationPolicy {
   const warehouse = normaliseLocation(options.warehouseLocation)
   const prefixes = [warehouse, ...(options.allowedLocations ?? []).map(normaliseLocation)]
+
+  function namespaceLocation(namespace: Namespace): string {
+    return [warehouse, ...namespace.map(pathSegment)].join('/')
+  }
 
   function isAllowed(location: string): boolean {
     const normal = normaliseLocation(location)
@@ -41,9 +47,9 @@ export function createLocationPolicy(options: {
       }
       return normal
     },
+    namespaceLocation,
     defaultLocation(identifier, parent) {
-      const base = parent ?? [warehouse, ...identifier.namespace.map(pathSegment)].join('/')
-      return `${base}/${pathSegment(identifier.name)}`
+      return `${parent ?? namespaceLocation(identifier.namespace)}/${pathSegment(identifier.name)}`
     },
   }
 }

@@ -111,7 +111,8 @@ describe('namespaces', () => {
     expect((await call('GET', '/namespaces?parent=a')).json.namespaces).toEqual([['a', 'b']])
     expect((await call('GET', '/namespaces/a%1Fb')).json).toEqual({
       namespace: ['a', 'b'],
-      properties: { owner: 'x' },
+      // With the location, by which Trino knows where it may make a table.
+      properties: { owner: 'x', location: expect.stringMatching(/^file:\/\/\/.*\/a\/b$/) },
     })
     const changed = await call('POST', '/namespaces/a%1Fb/properties', {
       removals: ['owner', 'none'],

@@ -129,7 +129,12 @@ function namespaceRoutes(service: CatalogService): Routes {
         const namespace = namespaceOf(request)
         sendJson(response, {
           namespace,
-          properties: await service.namespaceProperties(namespace),
+          // Trino makes a table in two steps, the second of which must find its folder empty; it names the
+          // folder itself, and so creates nothing in the first, only where it knows the namespace's.
+          properties: {
+            location: service.namespaceLocation(namespace),
+            ...(await service.namespaceProperties(namespace)),
+          },
         })
       },
     ],

@@ -49,7 +49,7 @@ export type EventsProcessorConfig = {
 }
 
 export const defaultEventsProcessorConfig: EventsProcessorConfig = {
-  daysPerCommitMax: 400,
+  daysPerCommitMax: 128,
   keepUnreadable: false,
 }
 
