@@ -132,17 +132,20 @@ async function comparison(store: ObjectStore, c: Comparison): Promise<string> {
       ? `SELECT NULL::VARCHAR AS kvfv_id, 0::BIGINT AS w, false AS is_exact, NULL::BIGINT AS source, ${compared.map((name) => `0::BIGINT AS ${name}`).join(', ')} WHERE false`
       : `SELECT kvfv_id, epoch_us(window_start) AS w, is_exact, source_snapshot_id AS source, ${compared.join(', ')}
          FROM ${fileList(rollupPaths)} WHERE epoch_us(window_start) + ${length} <= ${c.sealedUntilUs}`
-  const events = await Promise.all(
-    c.eventFiles.map(async (file) => {
-      const path = await store.localPath(file.dataFile.filePath)
-      return `SELECT ${file.sequenceNumber} AS seq, kvfv_id, event_id, log_epoch, log_offset, epoch_us(event_time) AS t,
-        CAST(round(vehicle_speed * 1000) AS BIGINT) AS v FROM ${fileList([path])}`
-    }),
+  const eventPaths = await Promise.all(
+    c.eventFiles.map((f) => store.localPath(f.dataFile.filePath)),
   )
+  // One scan, and the files' sequence numbers beside it: a query with a branch for each file of a day that
+  // was not compacted yet takes minutes and gigabytes to plan.
   const eventRows =
-    events.length === 0
+    eventPaths.length === 0
       ? `SELECT 0 AS seq, NULL::VARCHAR AS kvfv_id, NULL::UUID AS event_id, 0 AS log_epoch, 0::BIGINT AS log_offset, 0::BIGINT AS t, 0::BIGINT AS v WHERE false`
-      : events.join(' UNION ALL ')
+      : `SELECT f.seq, kvfv_id, event_id, log_epoch, log_offset, epoch_us(event_time) AS t,
+           CAST(round(vehicle_speed * 1000) AS BIGINT) AS v
+         FROM ${fileList(eventPaths, 'filename = true')} e JOIN (
+           SELECT unnest([${eventPaths.map(quote).join(', ')}]) AS path,
+             unnest([${c.eventFiles.map((f) => f.sequenceNumber).join(', ')}]) AS seq
+         ) f ON f.path = e.filename`
   const sequences = [...c.sequenceOf].map(([id, seq]) => `(${id}, ${seq})`)
   return `
     WITH stored AS (${stored}),

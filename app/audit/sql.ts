@@ -7,6 +7,7 @@ export function quote(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
 }
 
-export function fileList(paths: readonly string[]): string {
-  return `read_parquet([${paths.map(quote).join(', ')}], union_by_name = true)`
+export function fileList(paths: readonly string[], option = ''): string {
+  const options = option === '' ? '' : `, ${option}`
+  return `read_parquet([${paths.map(quote).join(', ')}], union_by_name = true${options})`
 }
