@@ -1,6 +1,12 @@
-/** Every file that a retained snapshot refers to is there and as large as said; no file is live twice. */
+/**
+ * Every file that a retained snapshot refers to is there and as large as said; no file is live twice.
+ *
+ * Snapshots share nearly all of their manifests: each manifest is read once, so that the work grows with the
+ * table and not with the number of snapshots that it keeps.
+ */
 import type { LoadedTable } from '../../iceberg/catalog.ts'
-import { type ManifestCache, planScan } from '../../iceberg/scan/plan-files.ts'
+import type { ManifestCache } from '../../iceberg/scan/plan-files.ts'
+import type { ManifestFile } from '../../iceberg/spec/data-file.ts'
 import { describeError, isPotokError } from '../../kernel/errors.ts'
 import type { ObjectStore } from '../../kernel/ports.ts'
 import { type CheckReport, createCheck } from './report.ts'
@@ -27,35 +33,55 @@ export async function checkFiles(io: AuditIo, tables: readonly LoadedTable[]): P
     present.count('tables')
     referenced.add(table.metadataLocation)
     for (const entry of table.metadata.metadataLog) referenced.add(entry.metadataFile)
+    const { name } = table.identifier
     const sizes = new Map<string, number>()
-    for (const snapshot of table.metadata.snapshots) {
+    const manifestsSeen = new Set<string>()
+    const { snapshots, currentSnapshotId } = table.metadata
+    for (const snapshot of snapshots) {
+      const isCurrent = snapshot.snapshotId === currentSnapshotId
+      const context = { table: name, snapshot: String(snapshot.snapshotId) }
       present.count('snapshots')
       referenced.add(snapshot.manifestList)
+      let manifests: readonly ManifestFile[]
       try {
-        const isCurrent = snapshot.snapshotId === table.metadata.currentSnapshotId
-        const { files, deleteFiles } = await planScan(io, table.metadata, {
-          snapshotId: snapshot.snapshotId,
-        })
-        const live = new Set<string>()
-        for (const { dataFile, manifestPath } of [...files, ...deleteFiles]) {
-          referenced.add(manifestPath)
-          if (isCurrent && live.has(dataFile.filePath)) {
-            once.find(`${dataFile.filePath} is live twice in ${table.identifier.name}`, {
-              table: table.identifier.name,
-              file: dataFile.filePath,
-            })
-          }
-          live.add(dataFile.filePath)
-          sizes.set(dataFile.filePath, dataFile.fileSizeBytes)
-        }
-        if (isCurrent) once.count('files', live.size)
+        manifests = await io.manifests.manifestList(snapshot.manifestList)
       } catch (error) {
-        present.find(
-          `snapshot ${snapshot.snapshotId} of ${table.identifier.name} can't be read: ${describeError(error)}`,
-          { table: table.identifier.name, snapshot: String(snapshot.snapshotId) },
-        )
         if (!isPotokError(error)) throw error
+        present.find(
+          `snapshot ${snapshot.snapshotId} of ${name} can't be read: ${describeError(error)}`,
+          context,
+        )
+        continue
       }
+      const live = new Set<string>()
+      for (const manifest of manifests) {
+        const isNew = !manifestsSeen.has(manifest.manifestPath)
+        if (!isNew && !isCurrent) continue
+        manifestsSeen.add(manifest.manifestPath)
+        referenced.add(manifest.manifestPath)
+        try {
+          for (const { status, dataFile } of await io.manifests.manifest(manifest)) {
+            if (status === 'deleted') continue
+            sizes.set(dataFile.filePath, dataFile.fileSizeBytes)
+            if (!isCurrent) continue
+            if (live.has(dataFile.filePath)) {
+              once.find(`${dataFile.filePath} is live twice in ${name}`, {
+                table: name,
+                file: dataFile.filePath,
+              })
+            }
+            live.add(dataFile.filePath)
+          }
+        } catch (error) {
+          if (!isPotokError(error)) throw error
+          if (!isNew) continue
+          present.find(
+            `snapshot ${snapshot.snapshotId} of ${name} can't be read: ${describeError(error)}`,
+            context,
+          )
+        }
+      }
+      if (isCurrent) once.count('files', live.size)
     }
     for (const [location, sizeBytes] of sizes) {
       present.count('files')
@@ -65,9 +91,9 @@ export async function checkFiles(io: AuditIo, tables: readonly LoadedTable[]): P
       missing.add(location)
       present.find(
         stat === null
-          ? `${location} of ${table.identifier.name} is not there`
-          : `${location} of ${table.identifier.name} has ${stat.sizeBytes} bytes instead of ${sizeBytes}`,
-        { table: table.identifier.name, file: location },
+          ? `${location} of ${name} is not there`
+          : `${location} of ${name} has ${stat.sizeBytes} bytes instead of ${sizeBytes}`,
+        { table: name, file: location },
       )
     }
   }
