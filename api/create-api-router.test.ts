@@ -327,19 +327,30 @@ describe('operation', () => {
   beforeEach(start)
   afterEach(stop)
 
-  it('says 304 while nothing changed, and 200 after a commit', async () => {
-    const first = await get(`/kvfv/KV10000/avg-speed?from=${day}&to=${next}`)
-    const etag = first.response.headers.get('etag') as string
-    expect(
-      (await get(`/kvfv/KV10000/avg-speed?from=${day}&to=${next}`, { 'if-none-match': etag }))
-        .status,
-    ).toBe(304)
-    server.tables.appendRollup([{ camera: 'KV10000', startUs: firstDayUs, speedsKmh: [10] }])
+  it('says 304 until the windows of this camera and range change, whatever else is committed', async () => {
+    const ask = async (path: string, etag = '"other"') =>
+      get(path, { 'if-none-match': `"a", ${etag}` })
+    const sealed = `/kvfv/KV10000/avg-speed?from=${day}&to=${next}`
+    const live = sealed.replace(day, '2025-04-06').replace(next, '2025-04-07')
+    const first = { sealed: await ask(sealed), live: await ask(live) }
+    const etag = {
+      sealed: first.sealed.response.headers.get('etag') as string,
+      live: first.live.response.headers.get('etag') as string,
+    }
+    expect((await ask(sealed, etag.sealed)).status).toBe(304)
+    expect((await ask(live, etag.live)).status).toBe(304)
+    server.tables.nowMs += 1_500
+    const startUs = firstDayUs + 3 * usPerDay + 12 * usPerHour
+    server.tables.appendRollup([{ camera: 'KV10000', startUs, speedsKmh: [10] }])
     await server.refresh()
-    expect(
-      (await get(`/kvfv/KV10000/avg-speed?from=${day}&to=${next}`, { 'if-none-match': etag }))
-        .status,
-    ).toBe(200)
+    expect((await ask(sealed, etag.sealed)).status).toBe(304)
+    const changed = await ask(live, etag.live)
+    expect(changed.status).toBe(200)
+    expect(changed.body.total.event_count).toBe(first.live.body.total.event_count + 1)
+    // What didn't change says of itself that it includes the newest commit.
+    const again = await ask(sealed)
+    expect(again.body).toEqual({ ...first.sealed.body, as_of: changed.body.as_of })
+    expect(again.body.as_of > first.sealed.body.as_of).toBe(true)
   })
 
   it('shows positions, lag, last commit, seal, dirty days and services', async () => {

@@ -9,6 +9,7 @@ import { createCameraStore, type CameraStore } from './cameras/camera-store.ts'
 import { operations } from './contract/operations.ts'
 import { createDashboardRouter } from './dashboard/dashboard-router.ts'
 import type { ApiConfig, ApiPorts } from './ports.ts'
+import { createResponseCache } from './response-cache.ts'
 import { createManifestScanner } from './read-model/manifest-scanner.ts'
 import { createReadModel, type ReadModel } from './read-model/read-model.ts'
 import { cameraHandlers } from './routes/cameras.ts'
@@ -28,7 +29,9 @@ export function createApi(
   const scanner = createManifestScanner(ports.manifests)
   const model = createReadModel({ ...ports, scanner }, config)
   const cameras = createCameraStore({ ...ports, scanner })
-  return { router: createApiRouter({ ports, config, model, cameras }), readModel: model, cameras }
+  const responses = createResponseCache(config.responseCacheBytesMax)
+  const router = createApiRouter({ ports, config, model, cameras, responses })
+  return { router, readModel: model, cameras }
 }
 
 export function createApiRouter(context: ApiContext): Router {
@@ -40,7 +43,7 @@ export function createApiRouter(context: ApiContext): Router {
     ...operationHandlers(context),
   }
   const measured = createRequestMetrics(context.ports.registry)
-  registerModelMetrics(context.ports.registry, context.model)
+  registerModelMetrics(context.ports.registry, context.model, context.responses)
   const served = operations.filter(({ servedBy }) => servedBy === undefined)
   for (const operation of served) {
     const handler = handlers[operation.id]

@@ -61,6 +61,8 @@ export type ApiConfig = {
   readonly version: string
   /** Memory for day cubes and single camera days; the least recently used go first. */
   readonly cubeCacheBytesMax: number
+  /** Memory for rendered answers; the least recently used go first. A day of a camera takes some 70 kB. */
+  readonly responseCacheBytesMax: number
   /** How far the watermark is behind the greatest event time. */
   readonly allowedLatenessUs: number
   /** How often the catalog is asked whether anything changed. */
@@ -72,6 +74,7 @@ export type ApiConfig = {
 export const defaultApiConfig: ApiConfig = {
   version: '0.0.0',
   cubeCacheBytesMax: 256 * 1024 * 1024,
+  responseCacheBytesMax: 96 * 1024 * 1024,
   allowedLatenessUs: 3 * 3_600 * 1_000_000,
   pollMs: 250,
   logPartitionCount: null,

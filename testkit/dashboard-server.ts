@@ -11,6 +11,7 @@ import { type CameraFacts, mergeFacts, registerOf } from '../api/cameras/camera-
 import type { CameraStore } from '../api/cameras/camera-store.ts'
 import { createApiRouter } from '../api/create-api-router.ts'
 import { createReadModel } from '../api/read-model/read-model.ts'
+import { createResponseCache } from '../api/response-cache.ts'
 import { PotokError } from '../kernel/errors.ts'
 import type { Logger, ServiceHealth } from '../kernel/ports.ts'
 import type { RecomputeQueue, RecomputeRequest, RecomputeRun } from '../kernel/recompute.ts'
@@ -147,6 +148,7 @@ export async function startDashboardServer(options: {
     config: { version: 'test', cubeCacheBytesMax: 256 * 1024 * 1024 },
     model,
     cameras,
+    responses: createResponseCache(64 * 1024 * 1024),
   })
   const app = express()
   app.disable('x-powered-by')

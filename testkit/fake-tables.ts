@@ -192,7 +192,7 @@ export class FakeTables {
     return [...Map.groupBy(rows, ({ startUs }) => dayOfUs(startUs))].map(([day, dayRows]) => ({
       path: this.#path(rollup5mTable.name),
       day,
-      timeUsMin: Math.min(...dayRows.map(({ startUs }) => startUs)),
+      timeUsMin: dayRows.reduce((least, { startUs }) => Math.min(least, startUs), Infinity),
       rows: dayRows,
       cameras: [...new Set(dayRows.map(({ camera }) => camera))],
     }))

@@ -105,7 +105,7 @@ const rules = `## Rules
 - **Status of an hour or a day**: where all of it is sealed, \`revising\` if any of its 5-minute windows is, else \`exact\`; where some of it isn't, \`open\` while its end is not behind the watermark, then \`provisional\`. Its \`revision\` is the greatest of its parts, \`source_snapshot_id\` that of the part computed last, \`computed_at\` the latest.
 - **Status of a day in /v1/days** goes by the most advanced log partition: an idle one doesn't hold a day open.
 - **Errors** are problem+json (RFC 9457): \`type\`, \`title\`, \`status\`, \`detail\`, and \`parameter\` where one is to blame. 503 carries \`Retry-After\`.
-- **Caching**: answers of \`avg-speed\` carry an \`ETag\` that changes with the tables; ask with \`If-None-Match\` and get 304 while nothing changed.
+- **Caching**: answers of \`avg-speed\` carry a weak \`ETag\` made from their text but for \`as_of\`; ask with \`If-None-Match\` and get 304 until a window of this answer changes, whatever else is committed. It is the same from every process and after a restart.
 - **Freshness**: the API asks the catalog four times a second what changed. Day cubes are kept in memory up to a limit (\`--cube-cache-mib\`); beyond it the least recently used go and are read again when asked for. A day whose cube alone is larger is read camera by camera.`
 
 const parts = [

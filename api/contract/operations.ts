@@ -39,7 +39,7 @@ export const operations: readonly Operation[] = [
     query: schemas.avgSpeedQuery,
     answers: {
       200: { what: 'Windows with start in [from, to)', schema: schemas.avgSpeedAnswer },
-      304: { what: 'Unchanged since the ETag given' },
+      304: { what: 'No window of this answer changed since the ETag given' },
       400: badParameter,
       404: problem('The camera is not registered and never sent anything'),
       503: unavailable,

@@ -49,7 +49,9 @@ export const avgSpeedAnswer = z
     to: instant,
     tz: z.string(),
     unit: z.literal('km/h'),
-    as_of: instant.describe('When the newest commit was made that this answer includes'),
+    as_of: instant.describe(
+      'When the newest commit to events or rollup_5m was made that this answer includes, whether it concerned this camera or not: every commit up to it is in the answer. It stands still while nothing is committed, and alone does not change the ETag',
+    ),
     total: z.strictObject({
       event_count: count,
       avg_speed: speed.describe('Time-mean speed Σv/n of all windows; null without events'),

@@ -43,12 +43,18 @@ export type RollupRow = {
 
 const firstCapacity = 4
 
+/** Over all camera days of this process: no two states of any of them ever have the same version. */
+let lastVersion = 0
+
 export class CameraDay {
   /** Cells, ascending by window; only the first `length` cells count. */
   cells = new Float64Array(firstCapacity * cell.size)
   length = 0
+  /** Another one after every change: what was made of the cells is known by it. */
+  version = ++lastVersion
 
   add(row: RollupRow): void {
+    this.version = ++lastVersion
     const index = this.#find(row.window)
     const at = index * cell.size
     const { cells } = this

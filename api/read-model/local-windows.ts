@@ -14,8 +14,15 @@ export type Interval = '5m' | '1h' | '24h'
 /** From this instant on, local time = UTC + offset. */
 type ZoneSegment = { readonly fromUs: number; readonly offsetUs: number }
 
+/** Asking ICU costs as much as an answer from the cache. Bounded: names may differ in upper and lower case. */
+const knownZones = new Set(['UTC'])
+const knownZonesMax = 1_024
+
 export function isTimeZone(name: string): boolean {
-  return name.length <= 64 && IANAZone.isValidZone(name)
+  if (knownZones.has(name)) return true
+  if (name.length > 64 || !IANAZone.isValidZone(name)) return false
+  if (knownZones.size < knownZonesMax) knownZones.add(name)
+  return true
 }
 
 /** Start of the window that holds the instant. */

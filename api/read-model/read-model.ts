@@ -46,9 +46,7 @@ export type SinkState = {
 }
 
 export type ModelState = {
-  /** Changes whenever an answer may change: for ETags. */
-  readonly token: string
-  /** When the newest commit was made that this state includes, epoch ms. */
+  /** When the newest commit to events or rollup_5m was made that this state includes, epoch ms: no clock's time. */
   readonly asOfMs: number
   readonly exactness: Exactness
   readonly days: ReadonlyMap<number, DayFiles>
@@ -65,9 +63,18 @@ export type CameraWindows = {
   readonly total: SpeedSums
 }
 
+/** What an answer is made of; its cells may change once the caller has waited for anything. */
+export type CameraSlices = {
+  readonly state: ModelState
+  readonly slices: readonly CameraDaySlice[]
+  readonly finality: Finality
+}
+
 export interface ReadModel extends Service {
   readonly state: ModelState
   readonly cameras: CameraIndex
+  /** Days of one camera in [fromUs, toUs). A promise only where files must be read. */
+  slices(camera: string, fromUs: number, toUs: number): CameraSlices | Promise<CameraSlices>
   /** Windows of one camera; boundaries from `windowBoundaries`. A promise only where files must be read. */
   windows(
     camera: string,
@@ -254,42 +261,42 @@ export function createReadModel(
     return dirty !== undefined && (dirty.cameras === null || dirty.cameras.has(camera))
   }
 
-  function windows(
+  function slices(
     camera: string,
-    boundaries: readonly number[],
-    isLong: boolean,
-  ): CameraWindows | Promise<CameraWindows> {
+    fromUs: number,
+    toUs: number,
+  ): CameraSlices | Promise<CameraSlices> {
     const asked = state
-    const days = daysBetween(asked.days, boundaries[0] as number, boundaries.at(-1) as number)
-    const answer = (slices: readonly CameraDaySlice[]): CameraWindows => ({
+    const days = daysBetween(asked.days, fromUs, toUs)
+    const answer = (found: readonly CameraDaySlice[]): CameraSlices => ({
       state: asked,
-      ...aggregateWindows(slices, boundaries, isLong, finalityOf(camera)),
+      slices: found,
+      finality: finalityOf(camera),
     })
     const present = store.inMemory(camera, days)
-    if (present !== null) return answer(slicesOf(present))
-    return readSlices().then(answer)
+    return present === null ? readSlices().then(answer) : answer(slicesOf(present))
 
     function slicesOf(cubes: readonly DayCube[]): CameraDaySlice[] {
-      const slices: CameraDaySlice[] = []
+      const found: CameraDaySlice[] = []
       for (const cube of cubes) {
         const cells = cube.cameras.get(camera)
         if (cells === undefined) continue
-        slices.push({
+        found.push({
           day: cube.day,
           cells,
           sources: cube.sources,
           isDirty: isDirty(camera, cube.day),
         })
       }
-      return slices
+      return found
     }
 
     async function readSlices(): Promise<CameraDaySlice[]> {
-      const slices: CameraDaySlice[] = []
+      const read: CameraDaySlice[] = []
       for (let i = 0; i < days.length; i += daysPerRead) {
-        slices.push(...slicesOf(await readCubes(days.slice(i, i + daysPerRead))))
+        read.push(...slicesOf(await readCubes(days.slice(i, i + daysPerRead))))
       }
-      return slices
+      return read
     }
 
     async function readCubes(wanted: readonly DayFiles[]) {
@@ -305,12 +312,26 @@ export function createReadModel(
     }
   }
 
+  function windows(
+    camera: string,
+    boundaries: readonly number[],
+    isLong: boolean,
+  ): CameraWindows | Promise<CameraWindows> {
+    const answer = (from: CameraSlices): CameraWindows => ({
+      state: from.state,
+      ...aggregateWindows(from.slices, boundaries, isLong, from.finality),
+    })
+    const found = slices(camera, boundaries[0] as number, boundaries.at(-1) as number)
+    return found instanceof Promise ? found.then(answer) : answer(found)
+  }
+
   return {
     store,
     cameras,
     get state() {
       return state
     },
+    slices,
     windows,
     finalityOf,
     isDirty,
@@ -355,7 +376,6 @@ export function createReadModel(
 
 function emptyState(logPartitionCount: number): ModelState {
   return {
-    token: 'none',
     asOfMs: 0,
     exactness: readExactness({}),
     days: new Map(),
@@ -382,7 +402,6 @@ function stateOf(
     watermarksUs.set(logPartition, watermarkUs)
   }
   return {
-    token: `${rollup.currentSnapshotId ?? 0}.${event.currentSnapshotId ?? 0}.${rollup.lastUpdatedMs}`,
     asOfMs: Math.max(rollup.lastUpdatedMs, event.lastUpdatedMs),
     exactness,
     days: new Map(days),

@@ -7,6 +7,7 @@ import type { CameraStore } from '../cameras/camera-store.ts'
 import type { Operation } from '../contract/operations.ts'
 import type { ApiConfig, ApiPorts } from '../ports.ts'
 import type { ReadModel } from '../read-model/read-model.ts'
+import type { ResponseCache } from '../response-cache.ts'
 
 export type ApiContext = {
   readonly ports: Pick<
@@ -14,6 +15,7 @@ export type ApiContext = {
     'clock' | 'logger' | 'registry' | 'recompute' | 'logRanges' | 'health'
   >
   readonly config: Pick<ApiConfig, 'version' | 'cubeCacheBytesMax'>
+  readonly responses: ResponseCache
   readonly model: ReadModel
   readonly cameras: CameraStore
 }
@@ -61,10 +63,13 @@ export function sendProblem(response: Response, error: unknown, options?: Proble
   response.status(status).set(headers).send(body)
 }
 
-/** Answers 304 and gives true where the client has this very state. */
+/** Answers 304 and gives true where the client has what this ETag names. */
 export function isUnchanged(request: Request, response: Response, etag: string): boolean {
-  response.set('ETag', etag).set('Cache-Control', 'no-cache')
-  if (request.headers['if-none-match'] !== etag) return false
+  response.setHeader('ETag', etag)
+  response.setHeader('Cache-Control', 'no-cache')
+  const known = request.headers['if-none-match']
+  if (known === undefined || (known !== etag && !known.split(/\s*,\s*/).includes(etag)))
+    return false
   response.status(304).end()
   return true
 }

@@ -7,6 +7,7 @@ import {
   startOfDayUs,
   usPer5Minutes,
   usPerDay,
+  usPerHour,
   windowsPerDay,
 } from '../../kernel/time.ts'
 import type { Range } from '../contract/time-parameters.ts'
@@ -17,8 +18,17 @@ import {
 } from '../read-model/aggregate-windows.ts'
 import type { CameraWindows } from '../read-model/read-model.ts'
 
-export function renderAvgSpeed(camera: string, range: Range, answer: CameraWindows): string {
-  const { windows, total, state } = answer
+/** `as_of` moves with every commit, what is around it only with its windows: that is kept apart, for the cache. */
+export type AvgSpeedText = {
+  readonly beforeAsOf: string
+  readonly afterAsOf: Buffer
+}
+
+export function renderAvgSpeed(
+  camera: string,
+  range: Range,
+  { windows, total }: Pick<CameraWindows, 'windows' | 'total'>,
+): AvgSpeedText {
   const head = {
     kvfv_id: camera,
     interval: range.interval,
@@ -26,19 +36,22 @@ export function renderAvgSpeed(camera: string, range: Range, answer: CameraWindo
     to: formatUs(range.toUs),
     tz: range.zone,
     unit: 'km/h',
-    as_of: formatUs(state.asOfMs * 1_000),
-    total: {
-      event_count: total.eventCount,
-      avg_speed: timeMeanSpeed(total),
-      space_mean_speed: spaceMeanSpeed(total),
-    },
   }
-  let text = `${JSON.stringify(head).slice(0, -1)},"windows":[`
+  const totals = {
+    event_count: total.eventCount,
+    avg_speed: timeMeanSpeed(total),
+    space_mean_speed: spaceMeanSpeed(total),
+  }
+  let text = `","total":${JSON.stringify(totals)},"windows":[`
   for (let i = 0; i < windows.length; i++) {
     if (i > 0) text += ','
     text += renderWindow(windows[i] as AnswerWindow)
   }
-  return `${text}]}`
+  return {
+    beforeAsOf: `${JSON.stringify(head).slice(0, -1)},"as_of":"`,
+    // Nothing in it but digits and the words of the contract.
+    afterAsOf: Buffer.from(`${text}]}`, 'latin1'),
+  }
 }
 
 function renderWindow(window: AnswerWindow): string {
@@ -82,10 +95,25 @@ function formatWindowUs(us: number): string {
   return dateOf.text + (clockTimes[(us - startUs) / usPer5Minutes] as string)
 }
 
-/** One commit or run computes many windows: the same instant comes again and again. */
+/** Each open window was computed by a commit of its own: an instant a window, nearby in time. */
+const minutes = Array.from({ length: 60 }, (_, minute) => String(minute).padStart(2, '0'))
 let lastInstant = { us: Number.NaN, text: '' }
+let hourOf = { startUs: Number.NaN, text: '' }
 
-function formatInstant(us: number): string {
-  if (lastInstant.us !== us) lastInstant = { us, text: formatUs(us) }
+/** `formatUs` of an instant; what has a fraction of a millisecond is left to it. */
+export function formatInstant(us: number): string {
+  if (lastInstant.us !== us) lastInstant = { us, text: formatInstantAnew(us) }
   return lastInstant.text
+}
+
+function formatInstantAnew(us: number): string {
+  if (us % 1_000 !== 0) return formatUs(us)
+  const startUs = Math.floor(us / usPerHour) * usPerHour
+  if (hourOf.startUs !== startUs) hourOf = { startUs, text: formatUs(startUs).slice(0, 14) }
+  const ms = (us - startUs) / 1_000
+  const minute = Math.floor(ms / 60_000)
+  const second = Math.floor((ms - minute * 60_000) / 1_000)
+  const milli = ms % 1_000
+  const fraction = milli === 0 ? '' : `.${String(milli).padStart(3, '0')}`
+  return `${hourOf.text}${minutes[minute] as string}:${minutes[second] as string}${fraction}Z`
 }

@@ -2,6 +2,7 @@
 import type { NextFunction, Request, Response } from 'express'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { ReadModel } from '../read-model/read-model.ts'
+import type { ResponseCache } from '../response-cache.ts'
 
 export function createRequestMetrics(registry: Registry) {
   const seconds = new Histogram({
@@ -23,7 +24,11 @@ export function createRequestMetrics(registry: Registry) {
   }
 }
 
-export function registerModelMetrics(registry: Registry, model: ReadModel): void {
+export function registerModelMetrics(
+  registry: Registry,
+  model: ReadModel,
+  responses: ResponseCache,
+): void {
   const gauge = (name: string, help: string, value: () => number) =>
     new Gauge({
       name,
@@ -69,5 +74,16 @@ export function registerModelMetrics(registry: Registry, model: ReadModel): void
     'potok_api_cache_evictions_total',
     'Cubes let go for want of room',
     () => model.cacheStats().evictions,
+  )
+  gauge('potok_api_response_cache_bytes', 'Memory of rendered answers', () => responses.stats.bytes)
+  counter(
+    'potok_api_response_cache_hits_total',
+    'Answers of avg-speed that were there rendered',
+    () => responses.stats.hits,
+  )
+  counter(
+    'potok_api_response_cache_misses_total',
+    'Answers of avg-speed rendered anew',
+    () => responses.stats.misses,
   )
 }

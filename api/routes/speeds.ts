@@ -1,32 +1,38 @@
-/** `GET /kvfv/{id}/avg-speed`: the hot path. One camera and day in memory is answered without a promise. */
+/**
+ * `GET /kvfv/{id}/avg-speed`: the hot path. One camera and day in memory is answered without a promise, and
+ * rendered only where its windows changed since somebody asked last (`response-cache.ts`).
+ */
 import type { Request, Response } from 'express'
 import { PotokError } from '../../kernel/errors.ts'
+import { formatUs } from '../../kernel/time.ts'
 import { avgSpeedQuery, cameraPath } from '../contract/schemas.ts'
-import { parseRange } from '../contract/time-parameters.ts'
+import { parseRange, type Range } from '../contract/time-parameters.ts'
+import { aggregateWindows } from '../read-model/aggregate-windows.ts'
 import { windowBoundaries } from '../read-model/local-windows.ts'
+import type { CameraSlices } from '../read-model/read-model.ts'
+import {
+  type CachedAnswer,
+  etagOf,
+  type ResponseCache,
+  stampOf,
+  watermarkSpanOf,
+} from '../response-cache.ts'
 import { type ApiContext, type Handlers, isUnchanged, parsePart } from './context.ts'
 import { renderAvgSpeed } from './render-avg-speed.ts'
 
 export function speedHandlers(context: ApiContext): Handlers {
-  const { model, cameras } = context
+  const { model, cameras, responses } = context
 
   async function getAvgSpeed(request: Request, response: Response): Promise<void> {
     const { id } = parsePart(cameraPath, request.params, 'parameter')
-    const query = parsePart(avgSpeedQuery, request.query, 'parameter')
-    const range = parseRange(query)
-    const isLong = range.interval !== '5m'
-    // The address names the question; the state of the tables its answer.
-    if (isUnchanged(request, response, `W/"${model.state.token}"`)) return
+    const range = parseRange(parsePart(avgSpeedQuery, request.query, 'parameter'))
     const boundaries = windowBoundaries(range.fromUs, range.toUs, range.interval, range.zone)
-    const found = model.windows(id, boundaries, isLong)
-    const answer = found instanceof Promise ? await found : found
-    if (answer.windows.length === 0) await requireKnown(id)
-    // It may have been read after a refresh meanwhile.
-    response.set('ETag', `W/"${answer.state.token}"`)
-    response
-      .status(200)
-      .type('application/json')
-      .send(renderAvgSpeed(id, range, answer))
+    const found = model.slices(id, range.fromUs, boundaries.at(-1) as number)
+    const from = found instanceof Promise ? await found : found
+    const answer = answerTo(responses, id, range, boundaries, from)
+    if (from.slices.length === 0) await requireKnown(id)
+    if (isUnchanged(request, response, answer.etag)) return
+    send(response, answer, formatUs(from.state.asOfMs * 1_000))
   }
 
   async function requireKnown(id: string): Promise<void> {
@@ -36,4 +42,37 @@ export function speedHandlers(context: ApiContext): Handlers {
   }
 
   return { getAvgSpeed }
+}
+
+/** From the cache, or rendered into it; synchronous, so cells don't change meanwhile. */
+export function answerTo(
+  responses: ResponseCache,
+  id: string,
+  range: Range,
+  boundaries: readonly number[],
+  { slices, finality }: CameraSlices,
+): CachedAnswer {
+  const isLong = range.interval !== '5m'
+  const question = `${range.fromUs} ${range.toUs} ${range.interval} ${range.zone} ${id}`
+  const stamp = stampOf(slices, isLong, finality)
+  const known = responses.get(question, stamp, finality)
+  if (known !== null) return known
+  const aggregated = aggregateWindows(slices, boundaries, isLong, finality)
+  const text = renderAvgSpeed(id, range, aggregated)
+  const watermarks = watermarkSpanOf(aggregated.windows)
+  const answer = { ...text, stamp, watermarks, etag: etagOf(text) }
+  // What has no windows is cheap to make, and anybody can ask for cameras that nobody has.
+  if (aggregated.windows.length > 0) responses.set(question, answer)
+  return answer
+}
+
+/** Straight to Node: `response.send` would look for a charset, a length and an ETag of its own. */
+function send(response: Response, { beforeAsOf, afterAsOf }: CachedAnswer, asOf: string): void {
+  const head = beforeAsOf + asOf
+  response.writeHead(200, {
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': Buffer.byteLength(head) + afterAsOf.length,
+  })
+  response.write(head)
+  response.end(afterAsOf)
 }
