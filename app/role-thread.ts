@@ -29,6 +29,8 @@ export function createRoleThread(
   let healthAtMs = Date.now()
   let stopping = false
   let stopped: (() => void) | null = null
+  /** The thread is gone: nobody would answer a request to stop. */
+  let ended = false
 
   return {
     async start() {
@@ -40,7 +42,12 @@ export function createRoleThread(
       await new Promise<void>((resolve, reject) => {
         thread.on('message', (message: ThreadMessage) => {
           if (message.type === 'started') resolve()
-          if (message.type === 'failed') reject(new PotokError('Unavailable', message.message))
+          if (message.type === 'failed') {
+            // Told by this rejection; what native parts of the thread hold open ends with it.
+            stopping = true
+            reject(new PotokError('Unavailable', message.message))
+            void thread.terminate()
+          }
           if (message.type === 'stopped') stopped?.()
           if (message.type === 'health') {
             health = message.health
@@ -53,6 +60,7 @@ export function createRoleThread(
           if (!stopping) onDeath(error)
         })
         thread.on('exit', (code) => {
+          ended = true
           stopped?.()
           if (stopping) return
           const error = new Error(`the thread of ${role} ended with code ${code}`)
@@ -65,8 +73,8 @@ export function createRoleThread(
 
     async stop(deadlineMs) {
       const thread = worker
-      if (thread === null) return
       stopping = true
+      if (thread === null || ended) return
       const done = new Promise<void>((resolve) => {
         stopped = resolve
       })
