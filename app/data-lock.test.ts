@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, expect, it } from 'vitest'
 import { acquireDataLock, readRunning, tryDataLock } from './data-lock.ts'
 
@@ -20,6 +22,20 @@ it('one process holds the lock; the next is told who', () => {
   expect(other.stdout).toContain(`process ${process.pid}, http://here`)
   lock.release()
   expect(readRunning(folder)).toBe(null)
+})
+
+it('who starts while another process only asks whether the lock is free gets it', async () => {
+  const asking = acquireDataLock(folder)
+  const script = `
+    import { acquireDataLock } from ${JSON.stringify(join(import.meta.dirname, 'data-lock.ts'))}
+    console.log('trying')
+    acquireDataLock(${JSON.stringify(folder)})`
+  const starting = spawn(process.execPath, ['--input-type=module', '-e', script])
+  await once(starting.stdout, 'data')
+  await delay(50)
+  asking.release()
+  const [exitCode] = (await once(starting, 'exit')) as [number]
+  expect(exitCode).toBe(0)
 })
 
 it('the lock of a process that was killed is free', () => {

@@ -20,9 +20,12 @@ export type DataLock = {
   release(): void
 }
 
+/** Who only asks whether a potok runs here (`status`, `recompute`) holds the lock for a moment, too. */
+const patienceMs = 500
+
 /** Takes the lock or throws AlreadyExists that names the holder. */
 export function acquireDataLock(dataDirectory: string): DataLock {
-  const lock = tryDataLock(dataDirectory)
+  const lock = tryDataLock(dataDirectory, patienceMs)
   if (lock !== null) return lock
   const holder = readRunning(dataDirectory)
   throw new PotokError(
@@ -31,12 +34,12 @@ export function acquireDataLock(dataDirectory: string): DataLock {
   )
 }
 
-/** null where another process holds it. */
-export function tryDataLock(dataDirectory: string): DataLock | null {
+/** null where another process holds it, and has not let go after so long. */
+export function tryDataLock(dataDirectory: string, waitMs = 0): DataLock | null {
   mkdirSync(dataDirectory, { recursive: true })
   const database = new DatabaseSync(join(dataDirectory, 'potok.lock'))
   try {
-    database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE')
+    database.exec(`PRAGMA busy_timeout = ${waitMs}; BEGIN EXCLUSIVE`)
   } catch (error) {
     database.close()
     if (error instanceof Error && error.message.includes('locked')) return null
