@@ -88,7 +88,7 @@ export const settingsSchema = z.strictObject({
   writerCommitAgeMs: count
     .default(4_000)
     .describe('events commits when its oldest record is this old'),
-  writerCommitRows: count.default(400_000).describe('… or when so many rows have been collected'),
+  writerCommitRows: count.default(300_000).describe('… or when so many rows have been collected'),
   rollupsCommitAgeMs: count
     .default(1_500)
     .describe('Provisional rollups commit when their oldest record is this old'),

@@ -1,5 +1,6 @@
 /** The state of an installation from its tables and its log: what `potok status` and the demo show. */
 import type { LoadedTable } from '../iceberg/catalog.ts'
+import { decodeSingleValue } from '../iceberg/codec/single-value.ts'
 import { planScan } from '../iceberg/scan/plan-files.ts'
 import { readPositions } from '../iceberg/sink/positions.ts'
 import { isPotokError } from '../kernel/errors.ts'
@@ -104,6 +105,8 @@ async function logEnds(installation: Installation): Promise<Map<number, number>>
   }
 }
 
+const eventTimeFieldId = 3
+
 async function dirtyDays(
   installation: Installation,
   loaded: ReadonlyMap<string, LoadedTable>,
@@ -116,7 +119,11 @@ async function dirtyDays(
   for (const { dataFile, sequenceNumber } of files) {
     const day = dataFile.partition[0]
     if (typeof day !== 'number' || startOfDayUs(day) >= exactness.sealedUntilUs) continue
-    if (sequenceNumber > exactSequenceOfDay(exactness, day)) days.add(day)
+    if (sequenceNumber <= exactSequenceOfDay(exactness, day)) continue
+    // Of a day sealed in part: events of windows that aren't sealed yet make nothing dirty.
+    const lower = dataFile.lowerBounds?.get(eventTimeFieldId)
+    const least = lower === undefined ? null : decodeSingleValue('timestamptz', lower)
+    if (least === null || Number(least) < exactness.sealedUntilUs) days.add(day)
   }
   return [...days].sort((a, b) => a - b).map(formatDay)
 }

@@ -94,6 +94,10 @@ async function send(path: string, url: string): Promise<number> {
 async function potok(path: string, data: string): Promise<void> {
   const running = await startPotok(data, ['--recompute-schedule', 'off'])
   const before = usageOf(running.pid)
+  let anonymousMib = 0
+  const sampling = setInterval(() => {
+    anonymousMib = Math.max(anonymousMib, usageOf(running.pid).anonymousMib)
+  }, 250)
   const started = performance.now()
   const accepted = await send(path, running.url)
   for (;;) {
@@ -103,8 +107,9 @@ async function potok(path: string, data: string): Promise<void> {
   }
   const committed = (performance.now() - started) / 1000
   const after = usageOf(running.pid)
+  clearInterval(sampling)
   console.log(
-    `potok: accepted ${Math.round(events / accepted)} events/s (${accepted.toFixed(1)} s); committed to events and rollup_5m ${Math.round(events / committed)} events/s (${committed.toFixed(1)} s); ${((1e6 * (after.cpuSeconds - before.cpuSeconds)) / events).toFixed(2)} CPU s per million; peak ${after.rssPeakMib} MiB`,
+    `potok: accepted ${Math.round(events / accepted)} events/s (${accepted.toFixed(1)} s); committed to events and rollup_5m ${Math.round(events / committed)} events/s (${committed.toFixed(1)} s); ${((1e6 * (after.cpuSeconds - before.cpuSeconds)) / events).toFixed(2)} CPU s per million; peak ${anonymousMib} MiB of its own, ${after.rssPeakMib} MiB with mapped pages of the log`,
   )
   await running.kill('SIGTERM')
 }
