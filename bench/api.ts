@@ -4,11 +4,10 @@
  * same machine. A sealed day; a day that gets new sums of every camera each 1.5 s; hours of a day.
  * `node bench/api.ts [requests a second] [seconds] [cameras]`.
  */
-// @ts-expect-error it brings no types
-import autocannon from 'autocannon'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { formatDay, usPer5Minutes, usPerDay } from '../kernel/time.ts'
 import { firstDayUs, rowOf, startDashboardServer } from '../testkit/dashboard-server.ts'
+import { coldSeconds, runPacedLoad } from './lib-paced-load.ts'
 
 const [rate = 1_000, seconds = 15, cameraCount = 1_000] = process.argv.slice(2).map(Number)
 const server = await startDashboardServer({ cameraCount, pollMs: 250 })
@@ -18,40 +17,29 @@ const query = (day: number) =>
 const cameras = Array.from({ length: cameraCount }, (_, i) => `KV1${String(i).padStart(4, '0')}`)
 /** A fixed shuffle: 7,919 is prime, so every camera comes once before any comes again. */
 const requests = (day: number) =>
-  cameras.map((_, i) => ({
-    path: `/kvfv/${cameras[(i * 7_919) % cameraCount] as string}/${query(day)}`,
-  }))
+  cameras.map((_, i) => `/kvfv/${cameras[(i * 7_919) % cameraCount] as string}/${query(day)}`)
 
-async function measure(name: string, requests: readonly { path: string }[]): Promise<void> {
-  const cpuBefore = process.cpuUsage()
+async function measure(name: string, paths: readonly string[]): Promise<void> {
   const threadBefore = process.threadCpuUsage()
   const delays = monitorEventLoopDelay({ resolution: 1 })
   delays.enable()
-  const result = await autocannon({
-    url: server.url,
-    connections: 20,
-    overallRate: rate,
-    duration: seconds,
-    workers: 1,
-    requests: [...requests],
-  })
-  const { user, system } = process.cpuUsage(cpuBefore)
+  const result = await runPacedLoad({ url: server.url, paths, ratePerSecond: rate, seconds })
   const thread = process.threadCpuUsage(threadBefore)
   delays.disable()
-  const { p50, p99, p99_9, max } = result.latency
+  const { latenciesMs, bytes, errors } = result
+  const quantile = (q: number) =>
+    (latenciesMs[Math.floor(q * (latenciesMs.length - 1))] as number).toFixed(1)
   console.log(
     [
       name.padEnd(34),
-      `${(result.requests.total / result.duration).toFixed(0)} req/s`,
-      `p50 ${p50} ms`,
-      `p99 ${p99} ms`,
-      `p99.9 ${p99_9} ms`,
-      `max ${max} ms`,
-      `${(result.throughput.average / 1e6).toFixed(1)} MB/s`,
-      `server thread ${((thread.user + thread.system) / result.requests.total).toFixed(0)} µs of CPU a request`,
-      `loop held up to ${(delays.max / 1e6).toFixed(0)} ms (p99 ${(delays.percentile(99) / 1e6).toFixed(1)})`,
-      `CPU with load ${((user + system) / 1e6 / result.duration).toFixed(2)} cores`,
-      `errors ${result.errors + result.non2xx}`,
+      `p50 ${quantile(0.5)} ms`,
+      `p99 ${quantile(0.99)} ms`,
+      `p99.9 ${quantile(0.999)} ms`,
+      `max ${quantile(1)} ms`,
+      `${(bytes / 1e6 / (seconds + coldSeconds)).toFixed(1)} MB/s`,
+      `server thread ${((thread.user + thread.system) / (rate * (seconds + coldSeconds))).toFixed(0)} µs of CPU a request`,
+      `its loop held up to ${(delays.max / 1e6).toFixed(0)} ms`,
+      `errors ${errors}`,
     ].join(', '),
   )
 }
@@ -68,6 +56,6 @@ await measure('5m of the live day, 1 commit/1.5 s', requests(3))
 clearInterval(commits)
 await measure(
   '1h of a sealed day',
-  requests(2).map(({ path }) => ({ path: `${path}&interval=1h` })),
+  requests(2).map((path) => `${path}&interval=1h`),
 )
 await server.close()

@@ -76,6 +76,13 @@ export class CameraDay {
     this.#addTo(at, row)
   }
 
+  copy(): CameraDay {
+    const copy = new CameraDay()
+    copy.cells = this.cells.slice()
+    copy.length = this.length
+    return copy
+  }
+
   /** Index of the first cell whose window isn't before the given one. */
   firstIndexFrom(window: number): number {
     return this.#find(window)

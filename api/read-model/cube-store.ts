@@ -8,11 +8,12 @@
  *   then always read camera by camera.
  * - What it hands out is never older than the `DayFiles` asked for. It may be newer.
  */
+import type { ColumnBatch } from '../../kernel/columns.ts'
 import { isPotokError } from '../../kernel/errors.ts'
 import type { ParquetReader } from '../../kernel/ports.ts'
 import { rollup5mTable } from '../../kernel/tables.ts'
 import type { LiveFile } from '../ports.ts'
-import { addRows, cubeColumns, DayCube } from './day-cube.ts'
+import { addRows, addRowsInTurns, cubeColumns, DayCube, rowsPerTurn } from './day-cube.ts'
 import { type DayFiles, filesAddedSince, filesOf } from './day-files.ts'
 import { WorkLimit } from './work-limit.ts'
 
@@ -204,7 +205,7 @@ export class CubeStore {
       this.#onRows(cube, cube.cameras.keys())
     } else {
       const { cube } = entry
-      const seen = await this.#read(added, camera, (day) => (day === files.day ? cube : null))
+      const seen = await this.#append(cube, added, camera)
       entry.files = files
       this.#stats.catchUps++
       this.#onRows(cube, seen)
@@ -212,27 +213,52 @@ export class CubeStore {
     this.#account(entry)
   }
 
+  /** What a commit of the stream adds goes in at once; more than that, in turns beside the cube. */
+  async #append(
+    cube: DayCube,
+    files: readonly LiveFile[],
+    camera: string | undefined,
+  ): Promise<ReadonlySet<string>> {
+    if (files.length <= filesPerRead) {
+      const batch = await this.#readBatch(files, camera)
+      if (batch.rowCount <= rowsPerTurn) {
+        return addRows(batch, (day) => (day === cube.day ? cube : null))
+      }
+      const draft = cube.draft()
+      const seen = new Set<string>()
+      await addRowsInTurns(batch, (day) => (day === cube.day ? draft : null), seen)
+      cube.adopt(draft)
+      return seen
+    }
+    const draft = cube.draft()
+    const seen = await this.#read(files, camera, (day) => (day === cube.day ? draft : null))
+    cube.adopt(draft)
+    return seen
+  }
+
+  /** Into cubes that nobody sees before this is done. */
   async #read(
     files: readonly LiveFile[],
     camera: string | undefined,
     cubeOf: (day: number) => DayCube | null,
   ): Promise<ReadonlySet<string>> {
-    let seen: ReadonlySet<string> = new Set()
-    const batches = []
+    const seen = new Set<string>()
     for (let i = 0; i < files.length; i += filesPerRead) {
-      const locations = files.slice(i, i + filesPerRead).map(({ path }) => path)
-      this.#stats.loads++
-      batches.push(
-        await this.#limit.run(() =>
-          camera === undefined
-            ? this.#reader.read(rollup5mTable, locations, cubeColumns)
-            : this.#reader.read(rollup5mTable, locations, cubeColumns, { camera }),
-        ),
-      )
+      // One batch at a time: a day of thousands of small files is never in memory as rows.
+      const batch = await this.#readBatch(files.slice(i, i + filesPerRead), camera)
+      await addRowsInTurns(batch, cubeOf, seen)
     }
-    // All rows go in without an await between them: nobody sees a part of the files.
-    for (const batch of batches) seen = seen.union(addRows(batch, cubeOf))
     return seen
+  }
+
+  #readBatch(files: readonly LiveFile[], camera: string | undefined): Promise<ColumnBatch> {
+    const locations = files.map(({ path }) => path)
+    this.#stats.loads++
+    return this.#limit.run(() =>
+      camera === undefined
+        ? this.#reader.read(rollup5mTable, locations, cubeColumns)
+        : this.#reader.read(rollup5mTable, locations, cubeColumns, { camera }),
+    )
   }
 
   #entry(key: string, day: number): Entry {

@@ -2,9 +2,11 @@
  * Windows of one UTC day in memory: of all cameras (a cube), or of one camera. Made from rows of rollup_5m,
  * and taken further by the rows of files that were appended since. Pure: who reads files is `cube-store.ts`.
  *
- * A batch goes in without an `await` between its rows, so no reader sees half of it; a cube for which
- * `addRows` threw is to be thrown away.
+ * No reader sees half of a batch: few rows go in without an `await` between them; many into a draft, in turns,
+ * and the draft into the cube at once. A cube or draft for which `addRows` threw is to be thrown away.
  */
+import assert from 'node:assert/strict'
+import { setImmediate } from 'node:timers/promises'
 import type { Column, ColumnBatch } from '../../kernel/columns.ts'
 import { PotokError } from '../../kernel/errors.ts'
 import { dayOfUs, startOfDayUs, usPer5Minutes } from '../../kernel/time.ts'
@@ -45,16 +47,39 @@ export class DayCube {
   readonly #sourceIndex = new Map<bigint, number>()
   #summary: DaySummary | null = null
   #grownBytes = 0
+  #base: DayCube | null = null
 
   constructor(day: number) {
     this.day = day
+  }
+
+  /** A cube that begins as this one is and takes rows without anybody seeing it, until `adopt`. */
+  draft(): DayCube {
+    const draft = new DayCube(this.day)
+    draft.#base = this
+    for (let i = 1; i < this.sources.length; i++) {
+      draft.indexOfSource(BigInt(this.sources[i] as string))
+    }
+    return draft
+  }
+
+  /** Takes what a draft of this cube became, all at once: costs a step per camera, none per row. */
+  adopt(draft: DayCube): void {
+    assert(draft.#base === this, 'a draft of another cube')
+    for (const [camera, cameraDay] of draft.cameras) this.cameras.set(camera, cameraDay)
+    for (let i = this.sources.length; i < draft.sources.length; i++) {
+      this.indexOfSource(BigInt(draft.sources[i] as string))
+    }
+    this.#grownBytes += draft.#grownBytes
+    this.#summary = null
   }
 
   /** The windows of a camera that there are so far, made where there are none. */
   cameraDay(camera: string): CameraDay {
     let cameraDay = this.cameras.get(camera)
     if (cameraDay === undefined) {
-      cameraDay = new CameraDay()
+      const before = this.#base?.cameras.get(camera)
+      cameraDay = before === undefined ? new CameraDay() : before.copy()
       this.cameras.set(camera, cameraDay)
     }
     return cameraDay
@@ -89,6 +114,21 @@ export class DayCube {
   }
 }
 
+/** Rows that go in at a time: some 5 ms of work, then requests have their turn. */
+export const rowsPerTurn = 4_096
+
+/** `addRows` in turns, for cubes that nobody sees yet. */
+export async function addRowsInTurns(
+  batch: ColumnBatch,
+  cubeOf: (day: number) => DayCube | null,
+  seen: Set<string>,
+): Promise<void> {
+  for (let from = 0; from < batch.rowCount; from += rowsPerTurn) {
+    if (from > 0) await setImmediate()
+    addRows(batch, cubeOf, seen, from, Math.min(from + rowsPerTurn, batch.rowCount))
+  }
+}
+
 /**
  * Puts rows into the cubes of their days; `cubeOf` gives null for a day that was not asked for, which
  * is DataCorrupt: a file holds rows of its partition's day alone. Gives the cameras seen.
@@ -96,6 +136,9 @@ export class DayCube {
 export function addRows(
   batch: ColumnBatch,
   cubeOf: (day: number) => DayCube | null,
+  seen = new Set<string>(),
+  from = 0,
+  to = batch.rowCount,
 ): ReadonlySet<string> {
   const longs = (name: string) => columnOf(batch, name, 'long')
   const cameras = columnOf(batch, 'kvfv_id', 'string').values
@@ -110,8 +153,7 @@ export function addRows(
   const standing = longs('standing_count').values
   const minima = longs('speed_min_milli').values
   const maxima = longs('speed_max_milli').values
-  const seen = new Set<string>()
-  for (let i = 0; i < batch.rowCount; i++) {
+  for (let i = from; i < to; i++) {
     const camera = cameras[i] as string
     const startUs = starts[i] as number
     const cube = cubeOf(dayOfUs(startUs))

@@ -7,7 +7,7 @@
 import type { ParquetReader } from '../../kernel/ports.ts'
 import { rollup5mTable } from '../../kernel/tables.ts'
 import type { CubeStore } from './cube-store.ts'
-import { addRows, cubeColumns, DayCube, type DaySummary } from './day-cube.ts'
+import { addRowsInTurns, cubeColumns, DayCube, type DaySummary } from './day-cube.ts'
 import { type DayFiles, filesOf } from './day-files.ts'
 import { WorkLimit } from './work-limit.ts'
 
@@ -77,7 +77,7 @@ export class DaySummaries {
     for (let i = 0; i < present.length; i += filesPerRead) {
       const paths = present.slice(i, i + filesPerRead).map(({ path }) => path)
       const batch = await this.#reader.read(rollup5mTable, paths, cubeColumns)
-      addRows(batch, (day) => (day === files.day ? cube : null))
+      await addRowsInTurns(batch, (day) => (day === files.day ? cube : null), new Set())
     }
     return cube.summary()
   }

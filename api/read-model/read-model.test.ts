@@ -82,6 +82,29 @@ describe('the read model', () => {
     expect(tables.reads.map(({ paths }) => paths.length)).toEqual([1])
   })
 
+  it('a large commit, or thousands of small files, add up as a small commit does', async () => {
+    const rows = (camera: string) =>
+      Array.from({ length: 288 }, (_, i) => ({ camera, startUs: at(5 * i), speedsKmh: [50] }))
+    tables.appendRollup(rows('A'))
+    await model.refresh()
+    const bytesBefore = model.store.stats.bytes
+    const cameras = Array.from({ length: 20 }, (_, i) => `B${i}`)
+    tables.appendRollup([...rows('A'), ...cameras.flatMap(rows)])
+    await model.refresh()
+    const cubeBytes = model.store.stats.bytes
+    expect(cubeBytes).toBeGreaterThan(20 * bytesBefore)
+    for (let i = 0; i < 1_100; i++) {
+      tables.appendRollup([{ camera: 'A', startUs: at(0), speedsKmh: [50] }])
+    }
+    await model.refresh()
+    expect(model.store.stats.bytes).toBe(cubeBytes)
+    const speeds = await speedsOf('A')
+    expect(speeds).toHaveLength(288)
+    expect(speeds[0]?.slice(1, 3)).toEqual([1_102, 50])
+    expect(speeds[287]?.slice(1, 3)).toEqual([2, 50])
+    expect(await speedsOf('B19')).toHaveLength(288)
+  })
+
   it('reads a day anew when files of it went', async () => {
     tables.appendRollup([{ camera: 'A', startUs: at(10), speedsKmh: [50, 60, 60] }])
     await model.start()
