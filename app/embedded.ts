@@ -25,6 +25,7 @@ import {
   type RecomputeService,
 } from '../rollups/recompute/recompute-service.ts'
 import { ensureTables } from './ensure-tables.ts'
+import { answerFailure, answerUnknown } from './http-errors.ts'
 import { type Listening, listen } from './http-server.ts'
 import type { Installation } from './installation.ts'
 import { exportHealth, recordIntake } from './metrics.ts'
@@ -113,19 +114,20 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
 
   async function startHttp(log: EventLog, duckdb: DuckDb): Promise<void> {
     const app = express().disable('x-powered-by')
-    if (runs.has('gateway')) {
-      const intake = openIntake(installation, log, registry)
-      app.use(createIntakeRouter(intake))
-      undo.push(() => intake.close())
-    }
+    const intake = runs.has('gateway') ? openIntake(installation, log, registry) : null
+    if (intake !== null) app.use(createIntakeRouter(intake))
     app.use(runs.has('api') ? await startApi(log, duckdb) : createProbesRouter(registry, health))
+    app.use(answerUnknown, answerFailure(logger))
     listening = await listen(app, {
       host: settings.host,
       port: settings.port,
       name: 'potok',
       flag: '--port',
     })
-    undo.push((deadlineMs) => listening?.close(deadlineMs) ?? Promise.resolve())
+    undo.push(async (deadlineMs) => {
+      // At once: who goes on sending over an open connection is told 503 instead of keeping it open.
+      await Promise.all([listening?.close(deadlineMs), intake?.close()])
+    })
   }
 
   async function startApi(log: EventLog, duckdb: DuckDb): Promise<Router> {

@@ -132,6 +132,9 @@ describe('a newcomer', () => {
     expect(bad.status).toBe(400)
     expect(bad.type).toContain('application/problem+json')
     expect(bad.text).toContain('interval')
+    const unknown = await get('/v2/nothing')
+    expect(unknown).toMatchObject({ status: 404 })
+    expect(unknown.type).toContain('application/problem+json')
     const wide = await get(
       '/kvfv/KV12345/avg-speed?from=2000-01-01T00:00:00Z&to=2025-01-01T00:00:00Z&interval=5m',
     )
