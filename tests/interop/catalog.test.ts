@@ -89,7 +89,7 @@ print(json.dumps(result))
     expect(result).toEqual({
       top: [['a']],
       below: [['a', 'b']],
-      properties: { color: 'red' },
+      properties: { color: 'red', location: expect.stringMatching(/warehouse\/a$/) },
       removed: ['owner'],
       updated: ['color'],
       exists: false,
