@@ -78,7 +78,8 @@ export const demoCommand: CommandDefinition = {
         `${sent} readings acknowledged; camera ${camera} lost its link for twelve hours on ${outageDay}: ${heldBack.length} readings are still in its buffer`,
       )
       const neighbour = '767542'
-      await untilSeen(url, sent, stop.signalled)
+      const wait = createWait(url, stop.signalled)
+      await wait('every reading in the averages', async () => (await countedEvents(url)) >= sent)
       story.average('provisional', neighbour, await dayAverage(url, neighbour))
 
       story.title('3/7  The exact job makes the week exact')
@@ -95,7 +96,7 @@ export const demoCommand: CommandDefinition = {
       story.say(
         `${late.accepted} late readings acknowledged, ${heldBack.length} of them duplicates`,
       )
-      await untilRevising(url)
+      await wait('the late day to be revising', () => isRevising(url))
       story.say(
         `${outageDay} is revising: newer data wait for one camera; all other cameras stay exact`,
       )
@@ -108,7 +109,7 @@ export const demoCommand: CommandDefinition = {
       story.say(`once more: ${(await recompute(url, {})).message ?? 'nothing to do'}`)
 
       story.title('6/7  The audit: from the tables alone')
-      await drained(installation)
+      await wait('both sinks to have read all', () => isDrained(installation))
       const report = await audit(installation, () => undefined)
       if (!settings.json) print(indent(describeReport(report)))
 
@@ -205,15 +206,29 @@ async function dayAverage(url: string, id: string): Promise<Average> {
   return day
 }
 
-/** Every acknowledged reading is in the provisional averages. */
-async function untilSeen(url: string, sent: number, stopped: Promise<void>): Promise<void> {
+type Wait = (what: string, look: () => Promise<boolean>) => Promise<void>
+
+const waitMsMax = 90_000
+
+/** Waits for what must come; where it doesn't, says what is wrong instead of waiting on. Ctrl-C ends it. */
+function createWait(url: string, stopped: Promise<void>): Wait {
   let gone = false
   void stopped.then(() => {
     gone = true
   })
-  while ((await countedEvents(url)) < sent) {
-    if (gone) throw new PotokError('ShuttingDown', 'stopped')
-    await sleep(250)
+  return async (what, look) => {
+    const endMs = Date.now() + waitMsMax
+    while (!(await look())) {
+      if (gone) throw new PotokError('ShuttingDown', 'stopped before the end of the demo')
+      if (Date.now() > endMs) {
+        const ready = await fetch(`${url}/readyz`)
+        throw new PotokError(
+          'Timeout',
+          `waited ${waitMsMax / 1000} s for ${what}; /readyz says: ${await ready.text()}`,
+        )
+      }
+      await sleep(250)
+    }
   }
 }
 
@@ -222,12 +237,9 @@ async function countedEvents(url: string): Promise<number> {
   return days.reduce((sum, day) => sum + (day.event_count ?? 0), 0)
 }
 
-async function untilRevising(url: string): Promise<void> {
-  for (;;) {
-    const { days } = await getJson<{ days: { day: string; status: string }[] }>(`${url}/v1/days`)
-    if (days.some(({ day, status }) => day === outageDay && status === 'revising')) return
-    await sleep(250)
-  }
+async function isRevising(url: string): Promise<boolean> {
+  const { days } = await getJson<{ days: { day: string; status: string }[] }>(`${url}/v1/days`)
+  return days.some(({ day, status }) => day === outageDay && status === 'revising')
 }
 
 async function recompute(
@@ -251,12 +263,9 @@ async function recompute(
   }
 }
 
-async function drained(installation: Parameters<typeof readStatus>[0]): Promise<void> {
-  for (;;) {
-    const { lag } = await readStatus(installation)
-    if (lag.events === 0 && lag.rollup_5m === 0) return
-    await sleep(250)
-  }
+async function isDrained(installation: Parameters<typeof readStatus>[0]): Promise<boolean> {
+  const { lag } = await readStatus(installation)
+  return lag.events === 0 && lag.rollup_5m === 0
 }
 
 function indent(text: string): string {
