@@ -1,12 +1,12 @@
 /** The state of an installation from its tables and its log: what `potok status` and the demo show. */
 import type { LoadedTable } from '../iceberg/catalog.ts'
-import { decodeSingleValue } from '../iceberg/codec/single-value.ts'
 import { planScan } from '../iceberg/scan/plan-files.ts'
 import { readPositions } from '../iceberg/sink/positions.ts'
 import { isPotokError } from '../kernel/errors.ts'
 import { exactSequenceOfDay, readExactness } from '../kernel/exactness.ts'
 import { allTables, namespaceName } from '../kernel/tables.ts'
 import { formatDay, formatUs, startOfDayUs } from '../kernel/time.ts'
+import { eventTimeUsMinOf } from '../rollups/recompute/read-sources.ts'
 import { readRunning, tryDataLock } from './data-lock.ts'
 import type { Installation } from './installation.ts'
 
@@ -105,8 +105,6 @@ async function logEnds(installation: Installation): Promise<Map<number, number>>
   }
 }
 
-const eventTimeFieldId = 3
-
 async function dirtyDays(
   installation: Installation,
   loaded: ReadonlyMap<string, LoadedTable>,
@@ -121,9 +119,8 @@ async function dirtyDays(
     if (typeof day !== 'number' || startOfDayUs(day) >= exactness.sealedUntilUs) continue
     if (sequenceNumber <= exactSequenceOfDay(exactness, day)) continue
     // Of a day sealed in part: events of windows that aren't sealed yet make nothing dirty.
-    const lower = dataFile.lowerBounds?.get(eventTimeFieldId)
-    const least = lower === undefined ? null : decodeSingleValue('timestamptz', lower)
-    if (least === null || Number(least) < exactness.sealedUntilUs) days.add(day)
+    const leastUs = eventTimeUsMinOf(dataFile)
+    if (leastUs === null || leastUs < exactness.sealedUntilUs) days.add(day)
   }
   return [...days].sort((a, b) => a - b).map(formatDay)
 }

@@ -9,7 +9,7 @@ import { PotokError } from '../../kernel/errors.ts'
 import type { ObjectStore, ParquetReader } from '../../kernel/ports.ts'
 import { sqlTypes } from './column-types.ts'
 import { createConnectionPool } from './connection-pool.ts'
-import { type DuckDb, duckDbError, sqlName, sqlText } from './instance.ts'
+import { type DuckDb, duckDbError, sqlName, sqlPaths, sqlText } from './instance.ts'
 import { emptyBatch, readBatch } from './read-batch.ts'
 
 export type DuckDbParquetReaderOptions = {
@@ -36,7 +36,7 @@ export function createDuckDbParquetReader(options: DuckDbParquetReaderOptions): 
       const paths = await localPaths(locations)
       const where = filter === undefined ? '' : `WHERE ${sqlName('kvfv_id')} = $1`
       const sql = `SELECT ${columns.map(sqlName).join(', ')}
-        FROM read_parquet(${pathList(paths)}, schema = ${schemaOption(definition)})
+        FROM read_parquet(${sqlPaths(paths)}, schema = ${schemaOption(definition)})
         ${where} LIMIT ${rowsMax + 1}`
       return pool.use(async (connection) => {
         try {
@@ -56,7 +56,7 @@ export function createDuckDbParquetReader(options: DuckDbParquetReaderOptions): 
     async distinct(locations, column) {
       if (locations.length === 0) return []
       const paths = await localPaths(locations)
-      const sql = `SELECT DISTINCT ${sqlName(column)} FROM read_parquet(${pathList(paths)})
+      const sql = `SELECT DISTINCT ${sqlName(column)} FROM read_parquet(${sqlPaths(paths)})
         WHERE ${sqlName(column)} IS NOT NULL`
       return pool.use(async (connection) => {
         try {
@@ -87,11 +87,6 @@ function columnOf(definition: TableDefinition, name: string): ColumnDefinition {
   const column = definition.columns.find((candidate) => candidate.name === name)
   assert(column !== undefined, `${definition.name} has no column ${name}`)
   return column
-}
-
-/** `*`, `?` and `[` in a path are a pattern to DuckDB: each in brackets stands for itself. */
-function pathList(paths: readonly string[]): string {
-  return `[${paths.map((path) => sqlText(path.replaceAll(/[*?[]/g, '[$&]'))).join(', ')}]`
 }
 
 /** By field id. Struct fields of the map are matched by name (`key`, `value`): DuckDB's option knows top level ids. */

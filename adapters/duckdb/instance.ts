@@ -79,6 +79,14 @@ export function sqlText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
 }
 
+/**
+ * Files to read, for `read_parquet`. `*`, `?` and `[` in a path are a pattern to DuckDB: each in brackets
+ * stands for itself. (Not for COPY … TO, which takes a path as it stands.)
+ */
+export function sqlPaths(paths: readonly string[]): string {
+  return `[${paths.map((path) => sqlText(path.replaceAll(/[*?[]/g, '[$&]'))).join(', ')}]`
+}
+
 /** A name as an SQL identifier. */
 export function sqlName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`

@@ -5,9 +5,7 @@
  * stored positions are.
  */
 import type { LoadedTable } from '../../iceberg/catalog.ts'
-import { decodeOffsets, readPositions } from '../../iceberg/sink/positions.ts'
-import { summaryOffsetsKey } from '../../kernel/tables.ts'
-import { formatUs } from '../../kernel/time.ts'
+import { lineageOf, newestSnapshotOffsets, readPositions } from '../../iceberg/sink/positions.ts'
 import { type CheckReport, createCheck } from './report.ts'
 import { fileList, type SqlRunner } from './sql.ts'
 
@@ -119,37 +117,18 @@ function comparePositions(
 
 /** The newest snapshot that names offsets ends where the stored positions are. */
 function compareWithHistory(check: ReturnType<typeof createCheck>, table: LoadedTable): void {
-  const carrier = newestWithOffsets(table)
+  const carrier = newestSnapshotOffsets(lineageOf(table.metadata))
   if (carrier === null) return
+  const { snapshotId, ranges } = carrier
   const positions = readPositions(table.metadata.properties)
-  for (const logPartition of new Set([...positions.keys(), ...carrier.ends.keys()])) {
+  for (const logPartition of new Set([...positions.keys(), ...ranges.keys()])) {
     const stored = positions.get(logPartition)?.nextOffset ?? 0
-    const end = carrier.ends.get(logPartition) ?? 0
+    const end = ranges.get(logPartition)?.endOffset ?? 0
     if (end === stored) continue
     check.find(
-      `${table.identifier.name}: the snapshot of ${formatUs(carrier.timestampMs * 1_000)} ends log partition ${logPartition} at ${end}, the property says ${stored}`,
+      `${table.identifier.name}: snapshot ${snapshotId} ends log partition ${logPartition} at ${end}, the property says ${stored}`,
       { table: table.identifier.name, log_partition: logPartition },
     )
   }
   check.count('snapshots')
-}
-
-function newestWithOffsets(
-  table: LoadedTable,
-): { ends: ReadonlyMap<number, number>; timestampMs: number } | null {
-  const byId = new Map(table.metadata.snapshots.map((snapshot) => [snapshot.snapshotId, snapshot]))
-  let id = table.metadata.currentSnapshotId ?? undefined
-  while (id !== undefined) {
-    const snapshot = byId.get(id)
-    if (snapshot === undefined) return null
-    const text = snapshot.summary[summaryOffsetsKey]
-    if (text !== undefined) {
-      return {
-        ends: new Map([...decodeOffsets(text)].map(([p, { endOffset }]) => [p, endOffset])),
-        timestampMs: snapshot.timestampMs,
-      }
-    }
-    id = snapshot.parentSnapshotId
-  }
-  return null
 }

@@ -16,7 +16,8 @@ import {
   usPerHour,
 } from '../../kernel/time.ts'
 import { type Check, type CheckReport, createCheck } from './report.ts'
-import { fileList, quote, type SqlRunner } from './sql.ts'
+import { sqlText } from '../../adapters/duckdb/instance.ts'
+import { fileList, type SqlRunner } from './sql.ts'
 
 export type SealedInput = {
   readonly events: LoadedTable
@@ -143,13 +144,13 @@ async function comparison(store: ObjectStore, c: Comparison): Promise<string> {
       : `SELECT f.seq, kvfv_id, event_id, log_epoch, log_offset, epoch_us(event_time) AS t,
            CAST(round(vehicle_speed * 1000) AS BIGINT) AS v
          FROM ${fileList(eventPaths, 'filename = true')} e JOIN (
-           SELECT unnest([${eventPaths.map(quote).join(', ')}]) AS path,
+           SELECT unnest([${eventPaths.map(sqlText).join(', ')}]) AS path,
              unnest([${c.eventFiles.map((f) => f.sequenceNumber).join(', ')}]) AS seq
          ) f ON f.path = e.filename`
   const sequences = [...c.sequenceOf].map(([id, seq]) => `(${id}, ${seq})`)
   return `
     WITH stored AS (${stored}),
-    dirty AS (SELECT unnest([${c.dirty.map(quote).join(', ')}]::VARCHAR[]) AS kvfv_id),
+    dirty AS (SELECT unnest([${c.dirty.map(sqlText).join(', ')}]::VARCHAR[]) AS kvfv_id),
     known AS (SELECT * FROM (VALUES ${['(NULL::BIGINT, NULL::BIGINT)', ...sequences].join(', ')}) AS t(source, seq)),
     -- Up to which sequence a camera's events count: all for a clean camera, its snapshot's for a dirty one.
     upto AS (

@@ -11,6 +11,7 @@ import { decodeSingleValue } from '../../iceberg/codec/single-value.ts'
 import { type LiveFile, planScan } from '../../iceberg/scan/plan-files.ts'
 import { lineageOf, readPositions } from '../../iceberg/sink/positions.ts'
 import type { LogPosition } from '../../iceberg/sink/sink-processor.ts'
+import type { DataFile } from '../../iceberg/spec/data-file.ts'
 import { mainSnapshotId, snapshotById } from '../../iceberg/spec/schema.ts'
 import type { Snapshot } from '../../iceberg/spec/table-metadata.ts'
 import { PotokError } from '../../kernel/errors.ts'
@@ -198,14 +199,12 @@ async function eventFilesByDay(
   if (pinned.snapshot === null) return result
   const live = await liveDataFiles(ports, pinned.events, pinned.snapshot.snapshotId)
   for (const { dataFile, sequenceNumber } of live) {
-    const lower = dataFile.lowerBounds?.get(eventTimeFieldId)
-    const least = lower === undefined ? null : decodeSingleValue('timestamptz', lower)
     const day = dayOf(pinned.events, dataFile.partition)
     const file: EventFile = {
       location: dataFile.filePath,
       sequence: sequenceNumber,
       records: dataFile.recordCount,
-      eventTimeUsMin: least === null ? null : Number(least),
+      eventTimeUsMin: eventTimeUsMinOf(dataFile),
     }
     const files = result.get(day)
     if (files === undefined) result.set(day, [file])
@@ -215,6 +214,13 @@ async function eventFilesByDay(
 }
 
 const eventTimeFieldId = 3
+
+/** Least event time in a file of events; null where the file doesn't tell. */
+export function eventTimeUsMinOf(dataFile: DataFile): number | null {
+  const lower = dataFile.lowerBounds?.get(eventTimeFieldId)
+  const least = lower === undefined ? null : decodeSingleValue('timestamptz', lower)
+  return least === null ? null : Number(least)
+}
 
 export async function rollupFilesByDay(
   ports: Pick<RecomputePorts, 'store' | 'manifests'>,
