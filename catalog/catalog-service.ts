@@ -34,6 +34,7 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
     ...createNamespaces(core),
     ...createTables(core),
     ...createViews(core),
+    features: { assertProperty: true },
     warehouseLocation: core.policy.warehouse,
     namespaceLocation: (namespace) => core.policy.namespaceLocation(namespace),
     stats: core.groupCommit.stats,

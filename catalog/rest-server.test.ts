@@ -89,7 +89,8 @@ describe('configuration', () => {
   })
 
   it('lists endpoints, and each of them has a route', async () => {
-    const { endpoints } = (await call('GET', '/config')).json
+    const { defaults, endpoints } = (await call('GET', '/config')).json
+    expect(defaults).toEqual({ 'potok.assert-property': 'true' })
     expect(endpoints).toContain('POST /v1/{prefix}/transactions/commit')
     expect(endpoints).toContain('HEAD /v1/{prefix}/namespaces/{namespace}/tables/{table}')
     for (const endpoint of endpoints as string[]) {

@@ -79,7 +79,7 @@ export function createCatalogRouter(
       return
     }
     sendJson(response, {
-      defaults: {},
+      defaults: { 'potok.assert-property': String(service.features.assertProperty) },
       overrides: {},
       endpoints: routes.map(([method, path]) => `${method.toUpperCase()} /v1/{prefix}${path}`),
     })

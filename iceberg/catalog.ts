@@ -32,7 +32,18 @@ export type TableCommit = {
   readonly updates: readonly TableUpdate[]
 }
 
+/** What a catalog can do beyond the REST specification. Of one that doesn't say, it can't. */
+export type CatalogFeatures = {
+  /**
+   * It checks the requirement `assert-property`, and rebases a snapshot that only appends where the commit
+   * doesn't assert the branch's snapshot. potok's sinks rely on it to commit beside others; whoever doesn't
+   * ask here first asserts the snapshot. REST clients read it as `potok.assert-property` from `/v1/config`.
+   */
+  readonly assertProperty: boolean
+}
+
 export interface Catalog {
+  readonly features: CatalogFeatures
   listNamespaces(parent?: Namespace): Promise<Namespace[]>
   createNamespace(
     namespace: Namespace,

@@ -145,6 +145,7 @@ export class FakeTables {
   }
 
   readonly catalog: Pick<Catalog, 'loadTable' | 'version'> & Catalog = {
+    features: { assertProperty: true },
     loadTable: async (identifier: TableIdentifier): Promise<LoadedTable> => ({
       identifier: { namespace: [namespaceName], name: identifier.name },
       metadataLocation: `${identifier.name}-${this.#version}`,

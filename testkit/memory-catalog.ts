@@ -20,6 +20,8 @@ export function createMemoryCatalog(options: {
   warehouse: string
   nowMs: () => number
   uuid: () => string
+  /** As potok's own catalog has it; without, as any other. */
+  assertProperty?: boolean
 }): MemoryCatalog {
   const tables = new Map<string, LoadedTable>()
   let version = 0
@@ -52,6 +54,7 @@ export function createMemoryCatalog(options: {
   }
 
   const catalog: MemoryCatalog = {
+    features: { assertProperty: options.assertProperty ?? false },
     afterApply: () => {},
     async listNamespaces() {
       return []
