@@ -26,6 +26,17 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'stack',
+          include: ['tests/stack/**/*.test.ts'],
+          globalSetup: ['testkit/python-venv.ts'],
+          testTimeout: 300_000,
+          // The first run on a machine downloads and builds the servers.
+          hookTimeout: 1_800_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
           name: 'e2e',
           include: ['tests/e2e/**/*.test.ts'],
           globalSetup: ['testkit/python-venv.ts'],

@@ -8,27 +8,20 @@
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { cachedFolder, cacheFolder } from './servers/cache.ts'
 
 const execute = promisify(execFile)
 const requirementsPath = join(import.meta.dirname, 'requirements.txt')
 /** PyIceberg 0.12 asks for it. */
 const pythonMinorMin = 10
 const installTimeoutMs = 9 * 60_000
-const leftoverMsMax = 24 * 3_600_000
 
 export async function setup(): Promise<void> {
-  const target = venvFolder()
-  if (existsSync(pythonIn(target))) return
-  const python = await findPython()
-  const building = `${target}.building-${process.pid}-${Date.now()}`
-  await mkdir(cacheFolder(), { recursive: true })
-  await removeLeftovers()
-  try {
-    await step(python, ['-m', 'venv', building])
+  // A venv knows its own path, but scripts that don't use its launchers run from any: it may be renamed.
+  await cachedFolder(venvName(), async (building) => {
+    await step(await findPython(), ['-m', 'venv', building])
     await step(pythonIn(building), [
       '-m',
       'pip',
@@ -39,13 +32,7 @@ export async function setup(): Promise<void> {
       '-r',
       requirementsPath,
     ])
-    await rename(building, target)
-  } catch (error) {
-    await rm(building, { recursive: true, force: true })
-    // Somebody else's is as good as ours.
-    if (existsSync(pythonIn(target))) return
-    throw error
-  }
+  })
 }
 
 /** The venv's Python; an error where the suite did not run `setup`. */
@@ -94,13 +81,13 @@ export function runPython(
   })
 }
 
-function cacheFolder(): string {
-  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'potok')
+function venvName(): string {
+  const hash = createHash('sha256').update(readFileSync(requirementsPath)).digest('hex')
+  return `venv-${hash.slice(0, 16)}`
 }
 
 function venvFolder(): string {
-  const hash = createHash('sha256').update(readFileSync(requirementsPath)).digest('hex')
-  return join(cacheFolder(), `venv-${hash.slice(0, 16)}`)
+  return join(cacheFolder(), venvName())
 }
 
 function pythonIn(venv: string): string {
@@ -136,17 +123,5 @@ async function step(command: string, args: readonly string[]): Promise<void> {
     throw new Error(`${command} ${args.join(' ')} failed: the tests need the registry PyPI once`, {
       cause: error,
     })
-  }
-}
-
-/** What runs that were killed have left. */
-async function removeLeftovers(): Promise<void> {
-  for (const name of await readdir(cacheFolder())) {
-    if (!name.includes('.building-')) continue
-    const path = join(cacheFolder(), name)
-    const info = await stat(path).catch(() => null)
-    if (info !== null && Date.now() - info.mtimeMs > leftoverMsMax) {
-      await rm(path, { recursive: true, force: true })
-    }
   }
 }

@@ -1,0 +1,97 @@
+/** A server that a suite starts for itself: on a free port of the loopback, watched, and gone with the suite. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export type ServerProcess = {
+  readonly pid: number
+  /** The end of what it printed. */
+  log(): string
+  kill(signal: NodeJS.Signals): Promise<void>
+  /** SIGTERM, and SIGKILL where that is not enough. */
+  stop(): Promise<void>
+}
+
+const logCharactersMax = 65_536
+const stopMsMax = 20_000
+
+/** Resolves when `isReady` says so; fails loudly, with the end of the log, where the server ends or takes too long. */
+export async function startServer(options: {
+  readonly name: string
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  readonly isReady: () => Promise<boolean>
+  readonly readyMsMax?: number
+}): Promise<ServerProcess> {
+  const { name, command, args } = options
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  })
+  let text = ''
+  const keep = (chunk: Buffer): void => {
+    text = (text + chunk.toString()).slice(-logCharactersMax)
+  }
+  child.stdout.on('data', keep)
+  child.stderr.on('data', keep)
+  let failure: Error | null = null
+  child.once('error', (error) => {
+    failure = error
+  })
+  const onExit = (): void => {
+    child.kill('SIGKILL')
+  }
+  process.once('exit', onExit)
+  child.once('exit', () => process.removeListener('exit', onExit))
+
+  const end = Date.now() + (options.readyMsMax ?? 120_000)
+  for (;;) {
+    if (failure !== null) throw new Error(`${name} can not be started`, { cause: failure })
+    if (hasEnded(child)) throw new Error(`${name} ended with ${child.exitCode}:\n${text}`)
+    if (await options.isReady().catch(() => false)) break
+    if (Date.now() > end) {
+      child.kill('SIGKILL')
+      throw new Error(`${name} is not ready after its time:\n${text}`)
+    }
+    await sleep(100)
+  }
+
+  async function kill(signal: NodeJS.Signals): Promise<void> {
+    if (hasEnded(child)) return
+    const gone = new Promise<void>((resolve) => {
+      child.once('exit', () => resolve())
+    })
+    child.kill(signal)
+    await gone
+  }
+  return {
+    pid: child.pid as number,
+    log: () => text,
+    kill,
+    async stop() {
+      const impatient = setTimeout(() => child.kill('SIGKILL'), stopMsMax)
+      await kill('SIGTERM')
+      clearTimeout(impatient)
+    },
+  }
+}
+
+/** A port that is free now. */
+export async function freePort(): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      const port = typeof address === 'object' && address !== null ? address.port : 0
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
