@@ -23,6 +23,7 @@ const canonicalNames: ReadonlyMap<number, string> = new Map([
   [102, 'partition'],
   [103, 'record_count'],
   [104, 'file_size_in_bytes'],
+  [105, 'block_size_in_bytes'],
   [108, 'column_sizes'],
   [109, 'value_counts'],
   [110, 'null_value_counts'],

@@ -1,6 +1,6 @@
 /**
- * Avro schemas of manifests and manifest lists (Iceberg spec, "Manifests", "Manifest Lists"), format v2, with
- * the field ids by which every engine resolves them. Partition values have the Avro types of the spec's
+ * Avro schemas of manifests and manifest lists (Iceberg spec, "Manifests", "Manifest Lists"), formats v1 and
+ * v2, with the field ids by which every engine resolves them. Partition values have the Avro types of the spec's
  * Appendix A.
  */
 import { PotokError } from '../../kernel/errors.ts'
@@ -31,7 +31,9 @@ function intMap(keyId: number, valueId: number, value: string): object {
 export function manifestSchemaText(
   spec: PartitionSpec,
   partitionTypes: readonly IcebergType[],
+  formatVersion: number,
 ): string {
+  const isV1 = formatVersion === 1
   const named = new Set<string>()
   const partition = {
     type: 'record',
@@ -49,19 +51,25 @@ export function manifestSchemaText(
     name: 'manifest_entry',
     fields: [
       required(0, 'status', 'int'),
-      optional(1, 'snapshot_id', 'long'),
-      optional(3, 'sequence_number', 'long'),
-      optional(4, 'file_sequence_number', 'long'),
+      ...(isV1
+        ? [required(1, 'snapshot_id', 'long')]
+        : [
+            optional(1, 'snapshot_id', 'long'),
+            optional(3, 'sequence_number', 'long'),
+            optional(4, 'file_sequence_number', 'long'),
+          ]),
       required(2, 'data_file', {
         type: 'record',
         name: 'r2',
         fields: [
-          required(134, 'content', 'int'),
+          ...(isV1 ? [] : [required(134, 'content', 'int')]),
           required(100, 'file_path', 'string'),
           required(101, 'file_format', 'string'),
           required(102, 'partition', partition),
           required(103, 'record_count', 'long'),
           required(104, 'file_size_in_bytes', 'long'),
+          // Deprecated, and still required by v1.
+          ...(isV1 ? [required(105, 'block_size_in_bytes', 'long')] : []),
           optional(108, 'column_sizes', intMap(117, 118, 'long')),
           optional(109, 'value_counts', intMap(119, 120, 'long')),
           optional(110, 'null_value_counts', intMap(121, 122, 'long')),
@@ -70,7 +78,9 @@ export function manifestSchemaText(
           optional(128, 'upper_bounds', intMap(129, 130, 'bytes')),
           optional(131, 'key_metadata', 'bytes'),
           optional(132, 'split_offsets', { type: 'array', items: 'long', 'element-id': 133 }),
-          optional(135, 'equality_ids', { type: 'array', items: 'int', 'element-id': 136 }),
+          ...(isV1
+            ? []
+            : [optional(135, 'equality_ids', { type: 'array', items: 'int', 'element-id': 136 })]),
           optional(140, 'sort_order_id', 'int'),
         ],
       }),
@@ -78,40 +88,55 @@ export function manifestSchemaText(
   })
 }
 
-export const manifestListSchemaText: string = JSON.stringify({
-  type: 'record',
-  name: 'manifest_file',
-  fields: [
-    required(500, 'manifest_path', 'string'),
-    required(501, 'manifest_length', 'long'),
-    required(502, 'partition_spec_id', 'int'),
-    required(517, 'content', 'int'),
-    required(515, 'sequence_number', 'long'),
-    required(516, 'min_sequence_number', 'long'),
-    required(503, 'added_snapshot_id', 'long'),
-    required(504, 'added_files_count', 'int'),
-    required(505, 'existing_files_count', 'int'),
-    required(506, 'deleted_files_count', 'int'),
-    required(512, 'added_rows_count', 'long'),
-    required(513, 'existing_rows_count', 'long'),
-    required(514, 'deleted_rows_count', 'long'),
-    optional(507, 'partitions', {
-      type: 'array',
-      items: {
-        type: 'record',
-        name: 'r508',
-        fields: [
-          required(509, 'contains_null', 'boolean'),
-          optional(518, 'contains_nan', 'boolean'),
-          optional(510, 'lower_bound', 'bytes'),
-          optional(511, 'upper_bound', 'bytes'),
-        ],
-      },
-      'element-id': 508,
-    }),
-    optional(519, 'key_metadata', 'bytes'),
-  ],
-})
+const countFields = [
+  required(504, 'added_files_count', 'int'),
+  required(505, 'existing_files_count', 'int'),
+  required(506, 'deleted_files_count', 'int'),
+  required(512, 'added_rows_count', 'long'),
+  required(513, 'existing_rows_count', 'long'),
+  required(514, 'deleted_rows_count', 'long'),
+]
+
+function manifestListSchema(versionFields: readonly object[]): string {
+  return JSON.stringify({
+    type: 'record',
+    name: 'manifest_file',
+    fields: [
+      required(500, 'manifest_path', 'string'),
+      required(501, 'manifest_length', 'long'),
+      required(502, 'partition_spec_id', 'int'),
+      ...versionFields,
+      required(503, 'added_snapshot_id', 'long'),
+      ...countFields,
+      optional(507, 'partitions', {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'r508',
+          fields: [
+            required(509, 'contains_null', 'boolean'),
+            optional(518, 'contains_nan', 'boolean'),
+            optional(510, 'lower_bound', 'bytes'),
+            optional(511, 'upper_bound', 'bytes'),
+          ],
+        },
+        'element-id': 508,
+      }),
+      optional(519, 'key_metadata', 'bytes'),
+    ],
+  })
+}
+
+const listSchemaV1 = manifestListSchema([])
+const listSchemaV2 = manifestListSchema([
+  required(517, 'content', 'int'),
+  required(515, 'sequence_number', 'long'),
+  required(516, 'min_sequence_number', 'long'),
+])
+
+export function manifestListSchemaText(formatVersion: number): string {
+  return formatVersion === 1 ? listSchemaV1 : listSchemaV2
+}
 
 /** Bytes of a fixed that holds `precision` decimal digits. */
 export function decimalBytes(precision: number): number {

@@ -1,5 +1,5 @@
 /**
- * Manifest lists as bytes: reads format v1 and v2, writes v2 (Iceberg spec, "Manifest Lists").
+ * Manifest lists as bytes: reads and writes format v1 and v2 (Iceberg spec, "Manifest Lists").
  * In v1 the counts are optional; a count that isn't there is −1 here, "unknown", so that nothing takes it for 0.
  */
 import { PotokError } from '../../kernel/errors.ts'
@@ -36,19 +36,21 @@ type WireManifestFile = {
 }
 
 export async function encodeManifestList(options: {
+  readonly formatVersion: number
   readonly snapshotId: bigint
   readonly parentSnapshotId: bigint | null
   readonly sequenceNumber: number
   readonly manifests: readonly ManifestFile[]
 }): Promise<Buffer> {
+  const schemaText = manifestListSchemaText(options.formatVersion)
   return encodeAvroContainer({
-    schemaText: manifestListSchemaText,
-    type: readerTypeOf(manifestListSchemaText),
+    schemaText,
+    type: readerTypeOf(schemaText),
     metadata: {
       'snapshot-id': String(options.snapshotId),
       'parent-snapshot-id': String(options.parentSnapshotId),
-      'sequence-number': String(options.sequenceNumber),
-      'format-version': '2',
+      ...(options.formatVersion === 1 ? {} : { 'sequence-number': String(options.sequenceNumber) }),
+      'format-version': String(options.formatVersion),
     },
     records: options.manifests.map(toWire),
   })

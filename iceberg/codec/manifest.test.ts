@@ -107,9 +107,16 @@ const entries: fc.Arbitrary<ManifestEntry> = fc.record({
   dataFile: dataFiles,
 })
 
-function encode(list: readonly ManifestEntry[]): Promise<Buffer> {
+function encode(list: readonly ManifestEntry[], formatVersion = 2): Promise<Buffer> {
   const types = partitionTypes([schema], spec)
-  return encodeManifest({ schema, spec, partitionTypes: types, content: 'data', entries: list })
+  return encodeManifest({
+    formatVersion,
+    schema,
+    spec,
+    partitionTypes: types,
+    content: 'data',
+    entries: list,
+  })
 }
 
 function field(id: number, name: string, type: unknown): object {
@@ -133,6 +140,23 @@ describe('a manifest', () => {
       }),
       { numRuns: 150 },
     )
+  })
+
+  test('of format v1 has neither sequence numbers nor content, and is as old as can be', async () => {
+    const list = fc
+      .sample(entries, { numRuns: 20, seed: 3 })
+      .filter(({ dataFile }) => dataFile.content === 'data')
+      .map((entry) => {
+        const { equalityIds: _none, ...dataFile } = entry.dataFile
+        return { ...entry, sequenceNumber: 0, fileSequenceNumber: 0, dataFile }
+      })
+    const encoded = await encode(list, 1)
+    const container = await decodeAvroContainer(encoded, 'm')
+    expect(container.metadata.get('format-version')).toBe('1')
+    expect(container.metadata.has('content')).toBe(false)
+    expect(JSON.stringify(container.schema)).not.toMatch(/sequence_number|equality_ids/)
+    expect(JSON.stringify(container.schema)).toContain('"block_size_in_bytes"')
+    expect(plain(await decodeManifest(encoded, manifest))).toEqual(plain(list))
   })
 
   test('carries the metadata that the spec demands and fields with ids', async () => {
@@ -278,6 +302,7 @@ describe('a manifest list', () => {
       },
     ]
     const encoded = await encodeManifestList({
+      formatVersion: 2,
       snapshotId: maxLong,
       parentSnapshotId: null,
       sequenceNumber: 5,
@@ -290,6 +315,23 @@ describe('a manifest list', () => {
       'sequence-number': '5',
       'format-version': '2',
     })
+  })
+
+  test('is written in format v1 without sequence numbers and content', async () => {
+    const encoded = await encodeManifestList({
+      formatVersion: 1,
+      snapshotId: 5n,
+      parentSnapshotId: 4n,
+      sequenceNumber: 0,
+      manifests: [manifest],
+    })
+    const container = await decodeAvroContainer(encoded, 'l')
+    expect(container.metadata.get('format-version')).toBe('1')
+    expect(container.metadata.has('sequence-number')).toBe(false)
+    expect(JSON.stringify(container.schema)).not.toMatch(/"sequence_number"|"content"/)
+    expect(await decodeManifestList(encoded, 'l')).toEqual([
+      { ...manifest, sequenceNumber: 0, minSequenceNumber: 0 },
+    ])
   })
 
   test('of format v1 has age 0, and counts that are unknown rather than 0', async () => {

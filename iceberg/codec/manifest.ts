@@ -1,5 +1,5 @@
 /**
- * Manifests as bytes: reads format v1 and v2, writes v2 (Iceberg spec, "Manifests").
+ * Manifests as bytes: reads and writes format v1 and v2 (Iceberg spec, "Manifests").
  *
  * Sequence numbers stay as the file has them: null = inherited from the manifest list, because the same bytes
  * may be committed under another sequence number when a catalog rebases the append. Whoever makes live files
@@ -34,6 +34,7 @@ type WireDataFile = {
   partition: Record<string, unknown>
   record_count: number
   file_size_in_bytes: number
+  block_size_in_bytes?: number
   column_sizes?: KeyValue<number>[] | null
   value_counts?: KeyValue<number>[] | null
   null_value_counts?: KeyValue<number>[] | null
@@ -54,15 +55,20 @@ type WireEntry = {
   data_file: WireDataFile
 }
 
+/** What the deprecated `block_size_in_bytes` says in every file of the Java client. */
+const blockSizeBytes = 64 * 1024 * 1024
+
 export async function encodeManifest(options: {
+  readonly formatVersion: number
   readonly schema: Schema
   readonly spec: PartitionSpec
   readonly partitionTypes: readonly IcebergType[]
   readonly content: ManifestFile['content']
   readonly entries: readonly ManifestEntry[]
 }): Promise<Buffer> {
-  const { schema, spec, partitionTypes: types } = options
-  const schemaText = manifestSchemaText(spec, types)
+  const { formatVersion, schema, spec, partitionTypes: types } = options
+  const isV1 = formatVersion === 1
+  const schemaText = manifestSchemaText(spec, types, formatVersion)
   const partitionNames = spec.fields.map((field) => avroName(field.name))
   return encodeAvroContainer({
     schemaText,
@@ -72,8 +78,8 @@ export async function encodeManifest(options: {
       'schema-id': String(schema.schemaId),
       'partition-spec': stringifyJson(encodePartitionFields(spec.fields)),
       'partition-spec-id': String(spec.specId),
-      'format-version': '2',
-      content: options.content,
+      'format-version': String(formatVersion),
+      ...(isV1 ? {} : { content: options.content }),
     },
     records: options.entries.map((entry) => toWire(entry, partitionNames, types)),
   })
@@ -113,6 +119,7 @@ function toWire(
       partition,
       record_count: file.recordCount,
       file_size_in_bytes: file.fileSizeBytes,
+      block_size_in_bytes: blockSizeBytes,
       column_sizes: pairs(file.columnSizes),
       value_counts: pairs(file.valueCounts),
       null_value_counts: pairs(file.nullValueCounts),

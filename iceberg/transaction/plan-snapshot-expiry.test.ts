@@ -42,8 +42,8 @@ const ageOf = (ms: number, count = 1) => ({
 })
 
 function expired(table: TableMetadata, nowMs: number): number[] {
-  const update = planSnapshotExpiry(table, nowMs)
-  if (update === null) return []
+  const [update] = planSnapshotExpiry(table, { nowMs }).updates
+  if (update === undefined) return []
   if (update.action !== 'remove-snapshots') throw new Error('another update')
   return update.snapshotIds.map(Number)
 }
@@ -53,8 +53,8 @@ test('what is older than the maximum age goes', () => {
 })
 
 test('nothing to expire is no update', () => {
-  expect(planSnapshotExpiry(metadata(line, { main }, ageOf(10_000)), 5_000)).toBeNull()
-  expect(planSnapshotExpiry(metadata([], {}, {}), 5_000)).toBeNull()
+  expect(expired(metadata(line, { main }, ageOf(10_000)), 5_000)).toEqual([])
+  expect(expired(metadata([], {}, {}), 5_000)).toEqual([])
 })
 
 test('the head stays however old, and as many as the least count says', () => {
@@ -94,8 +94,42 @@ test('a setting that is no number is an error that names it', () => {
     { 'history.expire.max-snapshot-age-ms': '5 days' },
     { 'history.expire.min-snapshots-to-keep': '0' },
   ]) {
-    expect(() => planSnapshotExpiry(metadata(line, { main }, properties), 0)).toThrow(
+    expect(() => planSnapshotExpiry(metadata(line, { main }, properties), { nowMs: 0 })).toThrow(
       Object.keys(properties)[0],
     )
   }
+})
+
+test('a ref older than its maximum age goes, main never', () => {
+  const refs = {
+    main,
+    old: { type: 'tag', snapshotId: 2, maxRefAgeMs: 1_000 } as const,
+    young: { type: 'tag', snapshotId: 3 } as const,
+  }
+  const table = metadata(line, refs, { 'history.expire.max-ref-age-ms': '1000000' })
+  expect(planSnapshotExpiry(table, { nowMs: 10_000 }).updates).toEqual([
+    { action: 'remove-snapshot-ref', refName: 'old' },
+  ])
+  expect(planSnapshotExpiry(table, { nowMs: 10_000, keepRefs: ['old'] }).updates).toEqual([])
+})
+
+test('age and count of a call stand in for the table, and snapshots may be named', () => {
+  const table = metadata(line, { main }, {})
+  const ids = (options: object) => {
+    const [update] = planSnapshotExpiry(table, { nowMs: 6_000, ...options }).updates
+    return update?.action === 'remove-snapshots' ? update.snapshotIds.map(Number) : []
+  }
+  expect(ids({ olderThanMs: 4_000 })).toEqual([1, 2, 3])
+  expect(ids({ olderThanMs: 4_000, retainLast: 4 })).toEqual([1])
+  expect(ids({ snapshotIds: [4n] })).toEqual([4])
+  expect(() => ids({ snapshotIds: [5n] })).toThrow('Still referenced by refs: main')
+})
+
+test('expiry requires that no ref has moved', () => {
+  const { requirements } = planSnapshotExpiry(metadata(line, { main }, {}), { nowMs: 0 })
+  expect(requirements).toContainEqual({
+    type: 'assert-ref-snapshot-id',
+    ref: 'main',
+    snapshotId: 5n,
+  })
 })

@@ -1,12 +1,13 @@
 /**
- * Stages a new snapshot of `main`: writes its manifests and manifest list and says what to commit. Nothing of
+ * Stages a new snapshot of a branch: writes its manifests and manifest list and says what to commit. Nothing of
  * the table changes before the catalog takes the commit, which requires the snapshot that this one was built
- * on; so what is decided here holds or the commit is refused.
+ * on; so what is decided here holds or the commit is refused. A branch that isn't there yet begins at main's
+ * head.
  *
  * An append reads the parent's manifest list only, keeps its manifests and adds one. A change that removes files
  * reads all manifests and rewrites those that hold them. Every change makes a snapshot, also one that adds
  * nothing: a position that moved without one would leave an older assertion valid.
- * Format v2 only. Files of a stage that failed or lost are nobody's: `written` may be deleted only after a
+ * Formats v1 and v2; in v1 there are no delete files and all sequence numbers are 0. Files of a stage that failed or lost are nobody's: `written` may be deleted only after a
  * definite loss, and what a failed stage left behind is for orphan removal.
  */
 import assert from 'node:assert/strict'
@@ -15,7 +16,7 @@ import type { IdSource } from '../../kernel/ports.ts'
 import type { LoadedTable, TableCommit } from '../catalog.ts'
 import { encodeManifestList, unknownCount } from '../codec/manifest-list.ts'
 import type { DataFile, ManifestEntry, ManifestFile } from '../spec/data-file.ts'
-import { mainBranch, mainSnapshotId, snapshotById } from '../spec/schema.ts'
+import { mainBranch, snapshotById } from '../spec/schema.ts'
 import type {
   Snapshot,
   SnapshotOperation,
@@ -32,6 +33,7 @@ import {
   removeFiles,
 } from './rewrite-manifests.ts'
 import { snapshotSummary } from './snapshot-summary.ts'
+import { branchHeadId, requirementsOfBranch } from './snapshot-history.ts'
 import type { Staging, TransactionIo } from './staging.ts'
 import { countEntries, writeManifest } from './write-manifest.ts'
 
@@ -39,13 +41,22 @@ export type { TransactionIo } from './staging.ts'
 
 export type SnapshotChange = {
   readonly operation: SnapshotOperation
+  /** `main` where it isn't given. */
+  readonly branch?: string
   readonly add: readonly DataFile[]
+  /**
+   * Data sequence number of the data files added: they take the place of files as old as that, so deletes
+   * that came since still apply. Else they are as new as the snapshot.
+   */
+  readonly dataSequenceNumber?: number
+  /** `never`: a fast append, which leaves the parent's manifests as they are. */
+  readonly mergeManifests?: 'never' | 'when-many'
   /** Paths of live files (data or deletes) that go. */
   readonly remove: ReadonlySet<string>
   readonly summary?: Readonly<Record<string, string>>
   readonly setProperties?: Readonly<Record<string, string>>
   readonly removeProperties?: readonly string[]
-  /** Beside the table's uuid and main's snapshot. */
+  /** Beside the table's uuid and the branch's snapshot. */
   readonly requirements?: readonly TableRequirement[]
 }
 
@@ -55,6 +66,8 @@ export type StagedCommit = {
   /** Manifests and list: deletable only after a definite loss. */
   readonly written: readonly string[]
 }
+
+const formatVersionMax = 2
 
 /** Entries in one new manifest: about 3 MiB on disk with ten columns; also bounds what is encoded at once. */
 const entriesPerManifestMax = 10_000
@@ -66,7 +79,8 @@ export async function stageSnapshot(
 ): Promise<StagedCommit> {
   const { metadata } = table
   assertSound(metadata, change)
-  const parentId = mainSnapshotId(metadata)
+  const branch = change.branch ?? mainBranch
+  const parentId = branchHeadId(metadata, branch)
   const parent = parentId === null ? null : snapshotById(metadata, parentId)
   const staging = begin(io, metadata)
 
@@ -75,8 +89,8 @@ export async function stageSnapshot(
     change.remove.size === 0
       ? { manifests: before, removed: [], entriesProcessed: 0, manifestsReplaced: 0 }
       : await removeFiles(staging, before, change.remove)
-  const merged = await mergeSmall(staging, kept)
-  const added = await writeAdded(staging, change.add)
+  const merged = change.mergeManifests === 'never' ? kept : await mergeSmall(staging, kept)
+  const added = await writeAdded(staging, change)
   const manifests = [...added, ...merged.manifests]
 
   const summary = snapshotSummary({
@@ -93,6 +107,7 @@ export async function stageSnapshot(
     parent,
   })
   const list = await encodeManifestList({
+    formatVersion: metadata.formatVersion,
     snapshotId: staging.snapshotId,
     parentSnapshotId: parentId,
     sequenceNumber: staging.sequenceNumber,
@@ -117,12 +132,8 @@ export async function stageSnapshot(
   return {
     commit: {
       identifier: table.identifier,
-      requirements: [
-        { type: 'assert-table-uuid', uuid: metadata.tableUuid },
-        { type: 'assert-ref-snapshot-id', ref: mainBranch, snapshotId: parentId },
-        ...(change.requirements ?? []),
-      ],
-      updates: updatesOf(metadata, change, snapshot, nowMs),
+      requirements: [...requirementsOfBranch(metadata, branch), ...(change.requirements ?? [])],
+      updates: updatesOf(metadata, branch, change, snapshot, nowMs),
     },
     snapshotId: staging.snapshotId,
     written: staging.written,
@@ -130,12 +141,17 @@ export async function stageSnapshot(
 }
 
 function assertSound(metadata: TableMetadata, change: SnapshotChange): void {
-  if (metadata.formatVersion !== 2) {
+  if (metadata.formatVersion > formatVersionMax) {
     throw new PotokError(
       'Unsupported',
-      `tables of format version ${metadata.formatVersion} are not written, only 2`,
+      `tables of format version ${metadata.formatVersion} are not written, only 1 and 2`,
       { context: { location: metadata.location } },
     )
+  }
+  if (metadata.formatVersion === 1 && change.add.some(({ content }) => content !== 'data')) {
+    throw new PotokError('Unsupported', 'tables of format version 1 have no delete files', {
+      context: { location: metadata.location },
+    })
   }
   assert(
     change.operation !== 'append' || change.remove.size === 0,
@@ -156,7 +172,7 @@ function begin(io: TransactionIo, metadata: TableMetadata): Staging {
     io,
     metadata,
     snapshotId: freshSnapshotId(io.ids, metadata),
-    sequenceNumber: metadata.lastSequenceNumber + 1,
+    sequenceNumber: metadata.formatVersion === 1 ? 0 : metadata.lastSequenceNumber + 1,
     nextManifestLocation: () => `${metadataFolder(metadata)}/${commitId}-m${manifestCount++}.avro`,
     written: [],
   }
@@ -218,8 +234,8 @@ async function mergeSmall(
   return { manifests, entriesProcessed, manifestsReplaced }
 }
 
-async function writeAdded(staging: Staging, add: readonly DataFile[]): Promise<ManifestFile[]> {
-  const groups = Map.groupBy(add, (file) => `${file.content === 'data'} ${file.specId}`)
+async function writeAdded(staging: Staging, change: SnapshotChange): Promise<ManifestFile[]> {
+  const groups = Map.groupBy(change.add, (file) => `${file.content === 'data'} ${file.specId}`)
   const manifests: ManifestFile[] = []
   for (const files of groups.values()) {
     for (let start = 0; start < files.length; start += entriesPerManifestMax) {
@@ -229,7 +245,7 @@ async function writeAdded(staging: Staging, add: readonly DataFile[]): Promise<M
         (dataFile): ManifestEntry => ({
           status: 'added',
           snapshotId: staging.snapshotId,
-          sequenceNumber: null,
+          sequenceNumber: dataFile.content === 'data' ? (change.dataSequenceNumber ?? null) : null,
           fileSequenceNumber: null,
           dataFile,
         }),
@@ -243,6 +259,7 @@ async function writeAdded(staging: Staging, add: readonly DataFile[]): Promise<M
 
 function updatesOf(
   metadata: TableMetadata,
+  branch: string,
   change: SnapshotChange,
   snapshot: Snapshot,
   nowMs: number,
@@ -251,8 +268,8 @@ function updatesOf(
     { action: 'add-snapshot', snapshot },
     {
       action: 'set-snapshot-ref',
-      refName: mainBranch,
-      ...retentionOf(metadata.refs[mainBranch]),
+      refName: branch,
+      ...retentionOf(metadata.refs[branch]),
       type: 'branch',
       snapshotId: snapshot.snapshotId,
     },
@@ -264,9 +281,8 @@ function updatesOf(
     updates.push({ action: 'remove-properties', removals: change.removeProperties ?? [] })
   }
   if (metadata.properties[snapshotUpkeepProperty] === 'true') {
-    // By the state before this commit: the parent, main's head then, stays one commit longer.
-    const expiry = planSnapshotExpiry(metadata, nowMs)
-    if (expiry !== null) updates.push(expiry)
+    // By the state before this commit: the parent, the branch's head then, stays one commit longer.
+    updates.push(...planSnapshotExpiry(metadata, { nowMs, keepRefs: [branch] }).updates)
   }
   return updates
 }

@@ -16,6 +16,7 @@ export async function writeManifest(
   const spec = partitionSpecById(metadata, specId)
   const types = partitionTypes(metadata.schemas, spec)
   const bytes = await encodeManifest({
+    formatVersion: metadata.formatVersion,
     schema: currentSchema(metadata),
     spec,
     partitionTypes: types,
