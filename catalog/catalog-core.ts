@@ -20,6 +20,7 @@ import { createBoundedCache } from './bounded-cache.ts'
 import type { StagedFile } from './catalog-draft.ts'
 import { alreadyExists, nameOf, noSuchNamespace } from './catalog-errors.ts'
 import { createGroupCommit, type GroupCommit } from './group-commit.ts'
+import { createIdempotencyKeys, type IdempotencyKeys } from './idempotency-keys.ts'
 import { createLocationPolicy, type LocationPolicy } from './location-policy.ts'
 import { createNamePages } from './name-pages.ts'
 import { namespaceKey, tableKey, viewKey } from './names.ts'
@@ -37,6 +38,8 @@ export type CatalogOptions = {
   readonly logger?: Logger
   /** Parsed metadata kept in memory, by the size of its files. */
   readonly metadataCacheBytesMax?: number
+  /** Idempotency keys remembered at once. */
+  readonly idempotencyKeysMax?: number
   readonly sleep?: (ms: number) => Promise<void>
   readonly random?: () => number
 }
@@ -53,6 +56,7 @@ export type EntryView = { get(key: string): Promise<CatalogEntry | null> }
 export type CatalogCore = {
   readonly policy: LocationPolicy
   readonly groupCommit: GroupCommit
+  readonly keys: IdempotencyKeys
   readonly deletion: BackgroundDeletion
   readonly ids: IdSource
   readonly logger: Logger | undefined
@@ -84,10 +88,13 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
   const cache = createBoundedCache<TableMetadata | ViewMetadata>(
     options.metadataCacheBytesMax ?? metadataCacheBytesDefault,
   )
-  const pages = createNamePages({
+  const folder = `${policy.warehouse}/${catalogFolderName}/pages`
+  const pages = createNamePages({ store, folder, newId: () => ids.uuid() })
+  const keys = createIdempotencyKeys({
     store,
-    folder: `${policy.warehouse}/${catalogFolderName}/pages`,
-    newId: () => ids.uuid(),
+    folder,
+    newId,
+    ...(options.idempotencyKeysMax === undefined ? {} : { keysMax: options.idempotencyKeysMax }),
   })
   const client = createRootClient({
     root: options.root,
@@ -101,6 +108,7 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
   const groupCommit = createGroupCommit({
     client,
     pages,
+    keys,
     store,
     encodeFile,
     remember(files) {
@@ -140,6 +148,7 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
   const core: CatalogCore = {
     policy,
     groupCommit,
+    keys,
     deletion,
     ids,
     logger,

@@ -6,6 +6,7 @@
 import type { LoadedTable, LoadedView } from '../iceberg/catalog.ts'
 import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
 import type { ViewMetadata } from '../iceberg/spec/view-metadata.ts'
+import type { PendingKey } from './idempotent-changes.ts'
 import { parseKey } from './names.ts'
 import type { CatalogEntry, RootState } from './root-state.ts'
 
@@ -27,11 +28,16 @@ export type CatalogDraft = {
   set(key: string, entry: CatalogEntry | null): void
   staged(key: string): StagedFile | undefined
   stage(key: string, file: StagedFile): void
+  /** Idempotency keys that this swap will record. */
+  pendingKey(key: string): PendingKey | undefined
+  pendingKeyCount(): number
+  addPendingKey(key: string, pending: PendingKey): void
   child(): CatalogDraft
   /** Takes over what a child made. */
   merge(child: CatalogDraft): void
   readonly changes: ReadonlyMap<string, CatalogEntry | null>
   readonly files: ReadonlyMap<string, StagedFile>
+  readonly pendingKeys: ReadonlyMap<string, PendingKey>
 }
 
 export function createCatalogDraft(
@@ -41,14 +47,20 @@ export function createCatalogDraft(
     scan(prefix: string): Promise<[string, CatalogEntry][]>
     staged(key: string): StagedFile | undefined
   },
+  parent: CatalogDraft | null = null,
 ): CatalogDraft {
   const changes = new Map<string, CatalogEntry | null>()
   const files = new Map<string, StagedFile>()
+  const pendingKeys = new Map<string, PendingKey>()
 
   const draft: CatalogDraft = {
     state,
     changes,
     files,
+    pendingKeys,
+    pendingKey: (key) => pendingKeys.get(key) ?? parent?.pendingKey(key),
+    pendingKeyCount: () => pendingKeys.size + (parent?.pendingKeyCount() ?? 0),
+    addPendingKey: (key, pending) => pendingKeys.set(key, pending),
     async get(key) {
       const changed = changes.get(key)
       return changed === undefined ? base.get(key) : changed
@@ -76,11 +88,12 @@ export function createCatalogDraft(
       files.set(key, file)
     },
     child() {
-      return createCatalogDraft(state, draft)
+      return createCatalogDraft(state, draft, draft)
     },
     merge(child) {
       for (const [key, entry] of child.changes) changes.set(key, entry)
       for (const [key, file] of child.files) files.set(key, file)
+      for (const [key, pending] of child.pendingKeys) pendingKeys.set(key, pending)
     },
   }
   return draft

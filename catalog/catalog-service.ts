@@ -8,8 +8,9 @@
  * root that was current after the call began.
  */
 import type { Catalog, Namespace } from '../iceberg/catalog.ts'
-import { type CatalogOptions, createCatalogCore } from './catalog-core.ts'
+import { type CatalogCore, type CatalogOptions, createCatalogCore } from './catalog-core.ts'
 import type { GroupCommit } from './group-commit.ts'
+import { type KeyedRequest, keyedGroupCommit } from './idempotent-changes.ts'
 import { createNamespaces, type Namespaces } from './namespaces.ts'
 import { createTables, type Tables } from './tables.ts'
 import { createViews, type Views } from './views.ts'
@@ -23,13 +24,18 @@ export type CatalogService = Catalog &
     namespaceLocation(namespace: Namespace): string
     /** In one spelling; InvalidInput where the location isn't allowed here. */
     checkLocation(location: string, what: string): string
+    /** The same catalog for one request that carries an idempotency key, and makes one change. */
+    keyed(request: KeyedRequest): CatalogService
     /** Refuses what comes after it, waits for what is under way. */
     close(): Promise<void>
     readonly stats: GroupCommit['stats']
   }
 
 export function createCatalogService(options: CatalogOptions): CatalogService {
-  const core = createCatalogCore(options)
+  return serviceOver(createCatalogCore(options))
+}
+
+function serviceOver(core: CatalogCore): CatalogService {
   return {
     ...createNamespaces(core),
     ...createTables(core),
@@ -39,6 +45,7 @@ export function createCatalogService(options: CatalogOptions): CatalogService {
     namespaceLocation: (namespace) => core.policy.namespaceLocation(namespace),
     stats: core.groupCommit.stats,
     checkLocation: (location, what) => core.policy.check(location, what),
+    keyed: (request) => serviceOver({ ...core, groupCommit: keyedGroupCommit(core, request) }),
     version: () => core.version(),
     async close() {
       await core.groupCommit.close()

@@ -15,6 +15,8 @@ import {
   filesToWrite,
   type StagedFile,
 } from './catalog-draft.ts'
+import type { IdempotencyKeys } from './idempotency-keys.ts'
+import { resultOf } from './idempotent-changes.ts'
 import type { NamePages } from './name-pages.ts'
 import type { KnownRoot, RootClient } from './root-client.ts'
 import { nextRootState, type RootState } from './root-state.ts'
@@ -46,6 +48,8 @@ type Plan = {
   readonly refused: readonly { waiting: Waiting; error: unknown }[]
 }
 
+/** `obsolete`: nobody needs it any more once the swap has won. */
+type NextState = { readonly state: RootState; readonly obsolete: readonly string[] }
 type Encoded = { readonly file: StagedFile; readonly bytes: Uint8Array }
 
 export type GroupCommit = {
@@ -58,6 +62,7 @@ export type GroupCommit = {
 export function createGroupCommit(options: {
   client: RootClient
   pages: NamePages
+  keys: IdempotencyKeys
   store: ObjectStore
   encodeFile: (file: StagedFile) => Uint8Array
   /** Called with what a swap that won has written, before the answers. */
@@ -70,7 +75,7 @@ export function createGroupCommit(options: {
   random: () => number
   logger: Logger | undefined
 }): GroupCommit {
-  const { client, pages, store } = options
+  const { client, pages, keys, store } = options
   const queue: Waiting[] = []
   const stats = { swaps: 0, swapsLost: 0, changes: 0, unknown: 0 }
   let running: Promise<void> | null = null
@@ -114,7 +119,7 @@ export function createGroupCommit(options: {
     attempt: number,
   ): Promise<readonly Waiting[]> {
     const plan = await planGroup(group)
-    if (plan.draft.changes.size === 0) {
+    if (plan.draft.changes.size === 0 && plan.draft.pendingKeys.size === 0) {
       settle(plan, () => undefined)
       return []
     }
@@ -128,9 +133,10 @@ export function createGroupCommit(options: {
       await removeUnreferenced(written)
       return afterFailedWrite(plan, group, failure)
     }
-    let next: RootState
+    const byKey = new Map(files.map(([key, { file }]) => [key, file]))
+    let next: NextState
     try {
-      next = await nextState(plan, written)
+      next = await nextState(plan, (key) => byKey.get(key), written)
     } catch (error) {
       await removeUnreferenced(written)
       throw error
@@ -138,7 +144,7 @@ export function createGroupCommit(options: {
     // CRASH POINT: the new files are there, no root refers to them: orphans, and nobody was told anything.
     let result: Awaited<ReturnType<RootClient['swap']>>
     try {
-      result = await client.swap(plan.base, next)
+      result = await client.swap(plan.base, next.state)
     } catch (error) {
       await removeUnreferenced(written)
       throw error
@@ -150,18 +156,17 @@ export function createGroupCommit(options: {
       return group
     }
     if (result.outcome === 'unknown') {
-      tellUnknown(plan, next, result.cause)
+      tellUnknown(plan, next.state, result.cause)
       return []
     }
     stats.swaps++
     stats.changes += plan.accepted.length
-    const byKey = new Map(files.map(([key, { file }]) => [key, file]))
     options.remember(files.map(([, one]) => one))
     // CRASH POINT: it is in and nobody was told: the client looks, and finds it.
     settle(plan, (key) => byKey.get(key))
     options.deleteLater([
       ...files.flatMap(([, { file }]) => (file.kind === 'table' ? file.obsolete : [])),
-      ...(next.pages === plan.base.state.pages ? [] : plan.base.state.retiredPages),
+      ...next.obsolete,
     ])
     return []
   }
@@ -220,7 +225,7 @@ export function createGroupCommit(options: {
     return failure
   }
 
-  async function nextState(plan: Plan, written: string[]): Promise<RootState> {
+  async function nextState(plan: Plan, filesOf: FinalFiles, written: string[]): Promise<NextState> {
     const { state } = plan.base
     const entries = new Map(state.entries)
     for (const [key, entry] of plan.draft.changes) {
@@ -228,19 +233,30 @@ export function createGroupCommit(options: {
       if (entry === null && state.pages.length === 0) entries.delete(key)
       else entries.set(key, entry)
     }
-    const common = { swapId: options.newId(), updatedMs: options.nowMs() }
+    const updatedMs = options.nowMs()
+    const records = [...plan.draft.pendingKeys].map(([key, pending]) => {
+      const { fingerprint } = pending
+      return { key, fingerprint, recordedMs: updatedMs, result: resultOf(pending, filesOf) }
+    })
+    const remembered = await keys.add(state.idempotency, records, updatedMs)
+    written.push(...remembered.written)
+    const common = { swapId: options.newId(), updatedMs, idempotency: remembered.state }
     if (!pages.isMergeDue(entries)) {
       const { pages: kept, retiredPages } = state
-      return nextRootState(state, { ...common, entries, pages: kept, retiredPages })
+      const next = nextRootState(state, { ...common, entries, pages: kept, retiredPages })
+      return { state: next, obsolete: remembered.obsolete }
     }
     const merged = await pages.merge(state, entries)
     written.push(...merged.written)
-    return nextRootState(state, {
-      ...common,
-      entries: new Map(),
-      pages: merged.pages,
-      retiredPages: merged.replaced,
-    })
+    return {
+      state: nextRootState(state, {
+        ...common,
+        entries: new Map(),
+        pages: merged.pages,
+        retiredPages: merged.replaced,
+      }),
+      obsolete: [...remembered.obsolete, ...state.retiredPages],
+    }
   }
 
   async function removeUnreferenced(locations: readonly string[]): Promise<void> {

@@ -28,6 +28,8 @@ import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
 import type { Logger } from '../kernel/ports.ts'
 import { noSuchNamespace, noSuchTable, noSuchView } from './catalog-errors.ts'
 import type { CatalogService } from './catalog-service.ts'
+import { keyedRequestOf } from './idempotency-header.ts'
+import { keyLifetimeText } from './idempotency-keys.ts'
 import { normaliseLocation } from './location-policy.ts'
 import { errorHandler, sendError } from './rest-errors.ts'
 import {
@@ -55,7 +57,8 @@ const bodyBytesDefault = 32 * 1024 * 1024
 type Method = 'get' | 'post' | 'delete' | 'head'
 type Handler = (request: Request, response: Response) => Promise<void> | void
 /** As the configuration lists them: `GET /v1/{prefix}/namespaces`. */
-type Routes = readonly (readonly [Method, string, Handler])[]
+type Route = readonly [Method, string, Handler]
+type Routes = readonly Route[]
 
 const ns = '/namespaces/{namespace}'
 
@@ -63,11 +66,7 @@ export function createCatalogRouter(
   service: CatalogService,
   options: CatalogRouterOptions = {},
 ): Router {
-  const routes: Routes = [
-    ...namespaceRoutes(service),
-    ...tableRoutes(service),
-    ...viewRoutes(service),
-  ]
+  const routes = routesOver(service)
   const router = express.Router({ caseSensitive: true, strict: true })
   router.use(requireJson)
   router.use(express.raw({ type: () => true, limit: options.bodyBytesMax ?? bodyBytesDefault }))
@@ -81,14 +80,21 @@ export function createCatalogRouter(
     sendJson(response, {
       defaults: { 'potok.assert-property': String(service.features.assertProperty) },
       overrides: {},
+      'idempotency-key-lifetime': keyLifetimeText,
       endpoints: routes.map(([method, path]) => `${method.toUpperCase()} /v1/{prefix}${path}`),
     })
   })
   // HEAD first: express lets GET answer it otherwise, with the whole table.
-  const isHead = ([method]: Routes[number]): number => (method === 'head' ? 0 : 1)
-  for (const [method, path, handler] of [...routes].sort((a, b) => isHead(a) - isHead(b))) {
+  const isHead = (i: number): number => (routes[i]?.[0] === 'head' ? 0 : 1)
+  for (const i of [...routes.keys()].sort((a, b) => isHead(a) - isHead(b))) {
+    const [method, path, handler] = routes[i] as Route
     const expressPath = `/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`
-    router[method](expressPath, async (request, response) => handler(request, response))
+    router[method](expressPath, async (request, response) => {
+      const keyed = keyedRequestOf(request)
+      if (keyed === null) return handler(request, response)
+      const [, , keyedHandler] = routesOver(service.keyed(keyed))[i] as Route
+      return keyedHandler(request, response)
+    })
   }
   router.use((request, response) => {
     const answer = { status: 404, type: 'NotFoundException' }
@@ -96,6 +102,10 @@ export function createCatalogRouter(
   })
   router.use(errorHandler(options.logger))
   return router
+}
+
+function routesOver(service: CatalogService): Routes {
+  return [...namespaceRoutes(service), ...tableRoutes(service), ...viewRoutes(service)]
 }
 
 function namespaceRoutes(service: CatalogService): Routes {

@@ -7,9 +7,21 @@
  * can't be in: if it names the swap we built upon and not ours, ours lost.
  */
 import { PotokError } from '../kernel/errors.ts'
+import {
+  decodeKeyState,
+  encodeKeyState,
+  type IdempotencyState,
+  noKeys,
+  type WireKeyState,
+} from './idempotency-state.ts'
 import { type EntryKind, keyOf, parseKey } from './names.ts'
 
-const rootFormatVersion = 1
+/**
+ * 1: entries, pages, history. 2: idempotency keys and the warehouse's id, too. 1 is read and becomes 2 with the
+ * next swap; a potok that knows 1 only refuses 2, because its swaps would lose the keys.
+ */
+const rootFormatVersion = 2
+const rootFormatVersionsRead: readonly number[] = [1, 2]
 export const swapIdsMax = 1_000
 
 export type CatalogEntry =
@@ -31,6 +43,8 @@ export type PagePointer = {
 }
 
 export type RootState = {
+  /** Of this catalog since its first root: what is remembered of another one says nothing here. */
+  readonly warehouseId: string | null
   readonly generation: number
   /** Id of the swap that made this state: random, so that equal bytes never come twice (ABA). */
   readonly swapId: string
@@ -41,6 +55,7 @@ export type RootState = {
   readonly pages: readonly PagePointer[]
   /** Pages that the last merge replaced: deleted by the next one, when nobody reads them any more. */
   readonly retiredPages: readonly string[]
+  readonly idempotency: IdempotencyState
 }
 
 type WireEntry = {
@@ -56,6 +71,7 @@ type WireEntry = {
 type WireRoot = {
   format: string
   'format-version': number
+  'warehouse-id'?: string
   generation: number
   'swap-id': string
   'updated-ms': number
@@ -63,10 +79,12 @@ type WireRoot = {
   pages: { 'first-key': string; location: string; 'entry-count': number }[]
   'retired-pages': string[]
   'swap-ids': string[]
+  idempotency?: WireKeyState
 }
 
 export function firstRootState(swapId: string, nowMs: number): RootState {
   return {
+    warehouseId: swapId,
     generation: 1,
     swapId,
     swapIds: [swapId],
@@ -74,15 +92,17 @@ export function firstRootState(swapId: string, nowMs: number): RootState {
     entries: new Map(),
     pages: [],
     retiredPages: [],
+    idempotency: noKeys,
   }
 }
 
 export function nextRootState(
   base: RootState,
-  change: Pick<RootState, 'swapId' | 'updatedMs' | 'entries' | 'pages' | 'retiredPages'>,
+  change: Omit<RootState, 'warehouseId' | 'generation' | 'swapIds'>,
 ): RootState {
   return {
     ...change,
+    warehouseId: base.warehouseId ?? change.swapId,
     generation: base.generation + 1,
     swapIds: [...base.swapIds, change.swapId].slice(-swapIdsMax),
   }
@@ -92,6 +112,7 @@ export function encodeRootState(state: RootState): Uint8Array {
   const wire: WireRoot = {
     format: 'potok-catalog-root',
     'format-version': rootFormatVersion,
+    ...(state.warehouseId === null ? {} : { 'warehouse-id': state.warehouseId }),
     generation: state.generation,
     'swap-id': state.swapId,
     'updated-ms': state.updatedMs,
@@ -103,6 +124,7 @@ export function encodeRootState(state: RootState): Uint8Array {
     })),
     'retired-pages': [...state.retiredPages],
     'swap-ids': [...state.swapIds],
+    idempotency: encodeKeyState(state.idempotency),
   }
   return new TextEncoder().encode(JSON.stringify(wire))
 }
@@ -117,13 +139,14 @@ export function decodeRootState(bytes: Uint8Array): RootState {
   if (wire.format !== 'potok-catalog-root') {
     throw new PotokError('DataCorrupt', "the catalog's root object is not one of potok's")
   }
-  if (wire['format-version'] !== rootFormatVersion) {
+  if (!rootFormatVersionsRead.includes(wire['format-version'])) {
     throw new PotokError(
       'Unsupported',
       `the catalog was written by a newer potok (format ${wire['format-version']}, this one knows ${rootFormatVersion})`,
     )
   }
   return {
+    warehouseId: wire['warehouse-id'] ?? null,
     generation: wire.generation,
     swapId: wire['swap-id'],
     swapIds: wire['swap-ids'],
@@ -135,6 +158,7 @@ export function decodeRootState(bytes: Uint8Array): RootState {
       entryCount: page['entry-count'],
     })),
     retiredPages: wire['retired-pages'],
+    idempotency: wire.idempotency === undefined ? noKeys : decodeKeyState(wire.idempotency),
   }
 }
 
