@@ -19,13 +19,19 @@ import { type BackgroundDeletion, createBackgroundDeletion } from './background-
 import { createBoundedCache } from './bounded-cache.ts'
 import type { StagedFile } from './catalog-draft.ts'
 import { alreadyExists, nameOf, noSuchNamespace } from './catalog-errors.ts'
-import { createGroupCommit, type GroupCommit } from './group-commit.ts'
+import { createGroupCommit, type EncodedPart, type GroupCommit } from './group-commit.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from './idempotency-keys.ts'
 import { createLocationPolicy, type LocationPolicy } from './location-policy.ts'
 import { createNamePages } from './name-pages.ts'
 import { namespaceKey, tableKey, viewKey } from './names.ts'
 import { createRootClient } from './root-client.ts'
 import type { CatalogEntry, RootState } from './root-state.ts'
+import {
+  createStagedLists,
+  encodeStagedList,
+  listsNamedBy,
+  type StagedLists,
+} from './staged-lists.ts'
 
 export type CatalogOptions = {
   readonly root: RootObject
@@ -45,6 +51,8 @@ export type CatalogOptions = {
 }
 
 const metadataCacheBytesDefault = 64 * 1024 * 1024
+/** Decoded manifest lists, for appends that are rebased here. */
+const manifestListCacheBytesMax = 64 * 1024 * 1024
 const readAttemptsMax = 4
 /** In the warehouse, where no namespace can be: their folders never begin with a dot. */
 const catalogFolderName = '.catalog'
@@ -58,6 +66,7 @@ export type CatalogCore = {
   readonly groupCommit: GroupCommit
   readonly keys: IdempotencyKeys
   readonly deletion: BackgroundDeletion
+  readonly lists: StagedLists
   readonly ids: IdSource
   readonly logger: Logger | undefined
   nowMs(): number
@@ -105,6 +114,12 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
     sleep,
   })
   const deletion = createBackgroundDeletion(store, logger)
+  const lists = createStagedLists({
+    store,
+    policy,
+    newId: () => ids.uuid(),
+    cacheBytesMax: manifestListCacheBytesMax,
+  })
   const groupCommit = createGroupCommit({
     client,
     pages,
@@ -112,7 +127,10 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
     store,
     encodeFile,
     remember(files) {
-      for (const { file, bytes } of files) cache.set(file.location, file.metadata, bytes.length)
+      for (const { file, parts } of files) {
+        cache.set(file.location, file.metadata, parts[0]?.bytes.length ?? 0)
+        if (file.kind === 'table') lists.remember(file.lists)
+      }
     },
     deleteLater: (locations) => deletion.deleteLater(locations),
     nowMs,
@@ -150,6 +168,7 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
     groupCommit,
     keys,
     deletion,
+    lists,
     ids,
     logger,
     nowMs,
@@ -208,8 +227,15 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
   return core
 }
 
-function encodeFile(file: StagedFile): Uint8Array {
-  return file.kind === 'table'
-    ? encodeMetadataText(stringifyTableMetadata(file.metadata), file.location)
-    : encodeMetadataFile(encodeViewMetadata(file.metadata), file.location)
+async function encodeFile(file: StagedFile): Promise<readonly EncodedPart[]> {
+  const { location } = file
+  if (file.kind === 'view') {
+    return [{ location, bytes: encodeMetadataFile(encodeViewMetadata(file.metadata), location) }]
+  }
+  const bytes = encodeMetadataText(stringifyTableMetadata(file.metadata), location)
+  const lists = listsNamedBy(file.metadata, file.lists).map(async (list) => ({
+    location: list.location,
+    bytes: await encodeStagedList(list),
+  }))
+  return [{ location, bytes }, ...(await Promise.all(lists))]
 }

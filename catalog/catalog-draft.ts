@@ -9,6 +9,7 @@ import type { ViewMetadata } from '../iceberg/spec/view-metadata.ts'
 import type { PendingKey } from './idempotent-changes.ts'
 import { parseKey } from './names.ts'
 import type { CatalogEntry, RootState } from './root-state.ts'
+import type { StagedList } from './staged-lists.ts'
 
 /** Metadata that is to be written before the swap. */
 export type StagedFile =
@@ -18,6 +19,8 @@ export type StagedFile =
       readonly metadata: TableMetadata
       /** Metadata files of the past that fell out of the log: to be deleted when the swap has won. */
       readonly obsolete: readonly string[]
+      /** Manifest lists of rebased snapshots, to be written with it. */
+      readonly lists: readonly StagedList[]
     }
   | { readonly kind: 'view'; readonly location: string; readonly metadata: ViewMetadata }
 

@@ -3,7 +3,7 @@
  * the next swap takes them all, each checked on the result of those before it. One metadata file per table
  * and swap, however many commits it got.
  *
- * Order of things: plan (nothing written) → metadata files and pages, durable → swap → answers, then deletion
+ * Order of things: plan (nothing written) → metadata files, manifest lists and pages, durable → swap → answers, then deletion
  * of what is obsolete. New files are deleted only when it is proven that no root refers to them.
  * A refusal found while planning on top of unwritten changes is told only when these are decided.
  */
@@ -50,7 +50,10 @@ type Plan = {
 
 /** `obsolete`: nobody needs it any more once the swap has won. */
 type NextState = { readonly state: RootState; readonly obsolete: readonly string[] }
-type Encoded = { readonly file: StagedFile; readonly bytes: Uint8Array }
+/** A file to be written. */
+export type EncodedPart = { readonly location: string; readonly bytes: Uint8Array }
+/** What a key's change is made of: the metadata file first. */
+type Encoded = { readonly file: StagedFile; readonly parts: readonly EncodedPart[] }
 
 export type GroupCommit = {
   submit<T>(change: Change<T>): Promise<T>
@@ -64,9 +67,9 @@ export function createGroupCommit(options: {
   pages: NamePages
   keys: IdempotencyKeys
   store: ObjectStore
-  encodeFile: (file: StagedFile) => Uint8Array
+  encodeFile: (file: StagedFile) => Promise<readonly EncodedPart[]>
   /** Called with what a swap that won has written, before the answers. */
-  remember: (files: readonly { file: StagedFile; bytes: Uint8Array }[]) => void
+  remember: (files: readonly Encoded[]) => void
   /** Deletes behind the answers; failures are logged. */
   deleteLater: (locations: readonly string[]) => void
   nowMs: () => number
@@ -123,10 +126,14 @@ export function createGroupCommit(options: {
       settle(plan, () => undefined)
       return []
     }
-    const files = filesToWrite(plan.draft).map(([key, file]): [string, Encoded] => [
-      key,
-      { file, bytes: options.encodeFile(file) },
-    ])
+    const files = await Promise.all(
+      filesToWrite(plan.draft).map(
+        async ([key, file]): Promise<[string, Encoded]> => [
+          key,
+          { file, parts: await options.encodeFile(file) },
+        ],
+      ),
+    )
     const written: string[] = []
     const failure = await writeFiles(files, written)
     if (failure !== null) {
@@ -213,14 +220,16 @@ export function createGroupCommit(options: {
   ): Promise<{ key: string; error: unknown } | null> {
     let failure: { key: string; error: unknown } | null = null
     await Promise.all(
-      files.map(async ([key, { file, bytes }]) => {
-        try {
-          written.push(file.location)
-          await store.write(file.location, bytes)
-        } catch (error) {
-          failure ??= { key, error }
-        }
-      }),
+      files.flatMap(([key, { parts }]) =>
+        parts.map(async ({ location, bytes }) => {
+          try {
+            written.push(location)
+            await store.write(location, bytes)
+          } catch (error) {
+            failure ??= { key, error }
+          }
+        }),
+      ),
     )
     return failure
   }

@@ -71,6 +71,7 @@ export function createTables(core: CatalogCore): Tables {
       location: nextMetadataLocation(metadata, undefined, ids.uuid()),
       metadata,
       obsolete: [],
+      lists: [],
     })
   }
 
@@ -94,15 +95,18 @@ export function createTables(core: CatalogCore): Tables {
       return
     }
     const base = await tableIn(draft, identifier)
+    const before = draft.staged(key)
+    const staged = before?.kind === 'table' ? before : undefined
+    checkRequirements(commit.requirements, base.metadata)
+    const rebased = await core.lists.rebase(base.metadata, commit, staged?.lists ?? [])
     const metadata = changedByCommit(
       base.metadata,
-      commit,
+      rebased?.commit ?? commit,
       core.nowMs(),
       base.written ? base.location : undefined,
     )
     if (metadata === base.metadata) return
     checkLocations(policy, metadata, base.metadata)
-    const before = draft.staged(key)
     draft.stage(key, {
       kind: 'table',
       // An unwritten one keeps its number: it takes the place of the file that was never made.
@@ -112,10 +116,8 @@ export function createTables(core: CatalogCore): Tables {
         ids.uuid(),
       ),
       metadata,
-      obsolete: [
-        ...(before?.kind === 'table' ? before.obsolete : []),
-        ...obsoleteMetadataFiles(base.metadata, metadata),
-      ],
+      obsolete: [...(staged?.obsolete ?? []), ...obsoleteMetadataFiles(base.metadata, metadata)],
+      lists: [...(staged?.lists ?? []), ...(rebased === null ? [] : [rebased.list])],
     })
   }
 
@@ -253,6 +255,7 @@ export function createTables(core: CatalogCore): Tables {
           )
         }
       }
+      for (const commit of commits) core.lists.prefetch(commit)
       return groupCommit.submit(async (draft) => {
         for (const commit of commits) await planCommit(draft, commit)
         const own: LoadedTable[] = []

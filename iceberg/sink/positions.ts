@@ -106,6 +106,23 @@ export function offsetsToCarryForward(metadata: TableMetadata): Record<string, s
   return { [summaryOffsetsKey]: encodeOffsets(ranges) }
 }
 
+/**
+ * Summary entry of a snapshot that the catalog puts on top of others: its own ranges where it moves the
+ * position, for all other log partitions empty ranges where `properties`, the table's before it, stand now.
+ */
+export function rebasedOffsets(
+  text: string,
+  properties: Readonly<Record<string, string>>,
+  propertiesSet: ReadonlySet<string>,
+): string {
+  const ranges = decodeOffsets(text)
+  for (const [logPartition, { nextOffset }] of readPositions(properties)) {
+    if (propertiesSet.has(positionKey(logPartition))) continue
+    ranges.set(logPartition, { startOffset: nextOffset, endOffset: nextOffset })
+  }
+  return encodeOffsets(ranges)
+}
+
 export type Lineage = {
   /** Newest first, from the current snapshot of main. */
   readonly snapshots: readonly Snapshot[]
