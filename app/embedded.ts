@@ -76,6 +76,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
 
   async function start(): Promise<void> {
     undo.push(() => installation.catalog.close())
+    await installation.storage.probe()
     await installation.removeLeftovers()
     await ensureTables(installation.catalog, installation.warehouse, installation)
     const log = await installation.openLog()
@@ -101,7 +102,14 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
 
   async function startCatalog(): Promise<void> {
     const catalogApp = express().disable('x-powered-by')
-    catalogApp.use(createCatalogRouter(installation.catalog, { logger, warehouseNames: ['potok'] }))
+    const { clientDefaults } = installation.storage
+    catalogApp.use(
+      createCatalogRouter(installation.catalog, {
+        logger,
+        warehouseNames: ['potok'],
+        clientDefaults,
+      }),
+    )
     catalogListening = await listen(catalogApp, {
       host: settings.host,
       port: settings.catalogPort,

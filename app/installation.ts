@@ -4,8 +4,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createLmdbEventLog } from '../adapters/event-log/lmdb-event-log.ts'
-import { createLocalObjectStore } from '../adapters/object-store/local-object-store.ts'
-import { createLocalRootObject } from '../adapters/object-store/local-root-object.ts'
 import { randomIds } from '../adapters/system/random-ids.ts'
 import { systemClock } from '../adapters/system/system-clock.ts'
 import { createLogger } from '../adapters/telemetry/logger.ts'
@@ -13,7 +11,8 @@ import { type CatalogService, createCatalogService } from '../catalog/catalog-se
 import { createManifestCache, type ManifestCache } from '../iceberg/scan/plan-files.ts'
 import { PotokError } from '../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, Logger, ObjectStore } from '../kernel/ports.ts'
-import { bytesPerMib, listSetting, type Settings, warehouseLocation } from './settings.ts'
+import { bytesPerMib, listSetting, type Settings } from './settings.ts'
+import { openStorage, type Storage } from './storage.ts'
 
 export type Installation = {
   readonly settings: Settings
@@ -24,6 +23,7 @@ export type Installation = {
   readonly ids: IdSource
   readonly logger: Logger
   readonly store: ObjectStore
+  readonly storage: Storage
   readonly catalog: CatalogService
   readonly manifests: ManifestCache
   /** Where engines spill. */
@@ -49,16 +49,14 @@ export function openInstallation(
       `there is no potok at ${data}: name its folder with --data`,
     )
   }
-  const warehouse = warehouseLocation(settings)
   const scratchOfAll = join(data, 'scratch')
   const scratch = join(scratchOfAll, String(process.pid))
   mkdirSync(scratch, { recursive: true })
   const clock = systemClock
   const ids = randomIds
   const logger = createLogger({ level: settings.logLevel, role })
-  const warehousePath = warehouse.slice('file://'.length)
-  const store = createLocalObjectStore({ root: warehousePath })
-  const root = createLocalRootObject({ directory: join(warehousePath, '.catalog') })
+  const storage = openStorage(settings, data, logger)
+  const { store, root, warehouse } = storage
   const catalog = createCatalogService({
     root,
     store,
@@ -76,11 +74,12 @@ export function openInstallation(
     ids,
     logger,
     store,
+    storage,
     catalog,
     manifests: createManifestCache(store, 64 * bytesPerMib),
     scratch,
     removeLeftovers: async () => {
-      await store.removeLeftovers({ nowMs: clock.nowMs(), olderThanMs: leftoverAgeMs })
+      await storage.removeLeftovers({ nowMs: clock.nowMs(), olderThanMs: leftoverAgeMs })
       removeDeadScratch(scratchOfAll)
     },
     openLog: async (options = {}) =>

@@ -9,7 +9,14 @@ import { commands } from './commands/commands.ts'
 import { flagOf, readSettings, type SettingName, settingsSchema, variableOf } from './settings.ts'
 import { potokVersion } from './version.ts'
 
-const shared: readonly SettingName[] = ['data', 'warehouse', 'logLevel', 'json']
+const shared: readonly SettingName[] = [
+  'data',
+  'warehouse',
+  's3Endpoint',
+  's3Region',
+  'logLevel',
+  'json',
+]
 
 export function createProgram(setExitCode: (code: number) => void): Command {
   const program = new Command('potok')

@@ -29,7 +29,19 @@ describe('settings', () => {
     expect(() => readSettings({ mqttPort: '1883' }, {})).toThrow(
       /MQTT intake is not in this version/,
     )
-    expect(() => readSettings({ warehouse: 's3://bucket/x' }, {})).toThrow(/local folder/)
+    expect(() => readSettings({ warehouse: 'hdfs://name/x' }, {})).toThrow(/S3 store/)
+  })
+
+  it('take a warehouse in an S3 store, in any spelling of the scheme', () => {
+    expect(warehouseLocation(readSettings({ warehouse: 's3://bucket/x/' }, {}))).toBe(
+      's3://bucket/x',
+    )
+    expect(warehouseLocation(readSettings({ warehouse: 's3a://bucket' }, {}))).toBe('s3://bucket')
+  })
+
+  it('refuse half of the S3 settings', () => {
+    expect(() => readSettings({ s3AccessKeyId: 'a' }, {})).toThrow(/give both or none/)
+    expect(() => readSettings({ s3Endpoint: 'minio:9000' }, {})).toThrow(/http:\/\/host:port/)
   })
 
   it('put the warehouse below the data folder unless told otherwise', () => {

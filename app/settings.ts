@@ -22,7 +22,35 @@ export const settingsSchema = z.strictObject({
   warehouse: z
     .string()
     .default('')
-    .describe('Root of the tables: file:///… ; empty: DATA/warehouse'),
+    .describe('Root of the tables: file:///… or s3://bucket/prefix ; empty: DATA/warehouse'),
+  s3Endpoint: z
+    .string()
+    .default('')
+    .describe('S3 store of a warehouse s3://…, as http(s)://host:port ; empty: AWS'),
+  s3Region: z
+    .string()
+    .default('')
+    .describe(
+      'Its region; empty: as the AWS tools find it (AWS_REGION, profile), with an endpoint us-east-1',
+    ),
+  s3PathStyle: z
+    .enum(['auto', 'on', 'off'])
+    .default('auto')
+    .describe('Bucket in the path instead of the host name; auto: where an endpoint is named'),
+  s3AccessKeyId: z
+    .string()
+    .default('')
+    .describe('Access key; empty: as the AWS tools find it (variables, profile, web identity …)'),
+  s3SecretAccessKey: z.string().default('').describe('Its secret; better given as the variable'),
+  s3CaFile: z
+    .string()
+    .default('')
+    .describe('PEM file with the CA of the endpoint’s certificate; empty: those of Node'),
+  s3CacheMib: count
+    .default(8_192)
+    .describe(
+      'Local copies of data files in DATA/cache; files given to an engine stay for half an hour, even above it',
+    ),
   host: z.string().default('127.0.0.1').describe('Address to listen on'),
   port: port.default(8080).describe('HTTP: intake, API and dashboard; 0: any free port'),
   catalogPort: port.default(8181).describe('Iceberg REST catalog; 0: any free port'),
@@ -158,13 +186,40 @@ function checkTogether(settings: Settings): Settings {
       `setting --plate-key (POTOK_PLATE_KEY): the plate policy ${settings.platePolicy} needs a secret of at least 16 characters`,
     )
   }
-  if (settings.warehouse !== '' && !settings.warehouse.startsWith('file:/')) {
+  checkWarehouse(settings)
+  return settings
+}
+
+function checkWarehouse(settings: Settings): void {
+  const { warehouse } = settings
+  if (warehouse !== '' && !isS3Warehouse(settings) && !warehouse.startsWith('file:/')) {
     throw new PotokError(
       'Unsupported',
-      `setting --warehouse: ${settings.warehouse} — this version keeps tables on a local folder (file:///…) only`,
+      `setting --warehouse: ${warehouse} — tables are kept on a local folder (file:///…) or in an S3 store (s3://bucket/prefix)`,
     )
   }
-  return settings
+  if (settings.s3Endpoint !== '' && !/^https?:\/\/[^/]+\/?$/.test(settings.s3Endpoint)) {
+    throw new PotokError(
+      'InvalidInput',
+      'setting --s3-endpoint (POTOK_S3_ENDPOINT): write http://host:port or https://host:port',
+    )
+  }
+  if ((settings.s3AccessKeyId === '') !== (settings.s3SecretAccessKey === '')) {
+    throw new PotokError(
+      'InvalidInput',
+      'settings --s3-access-key-id and --s3-secret-access-key: give both or none',
+    )
+  }
+}
+
+/** What no command prints and no log holds. */
+export const secretSettings: ReadonlySet<SettingName> = new Set<SettingName>([
+  'plateKey',
+  's3SecretAccessKey',
+])
+
+export function isS3Warehouse(settings: Settings): boolean {
+  return /^s3[an]?:\/\//.test(settings.warehouse)
 }
 
 /** Location of the warehouse, without a slash at its end. */
@@ -173,7 +228,7 @@ export function warehouseLocation(settings: Settings): string {
     settings.warehouse === ''
       ? // Raw, not percent-encoded: engines take the path of a location as it stands.
         `file://${resolve(settings.data, 'warehouse')}`
-      : settings.warehouse.replace(/^file:\/+/, 'file:///')
+      : settings.warehouse.replace(/^file:\/+/, 'file:///').replace(/^s3[an]:/, 's3:')
   return given.replace(/\/+$/, '')
 }
 

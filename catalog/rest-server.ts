@@ -48,6 +48,8 @@ import {
 export type CatalogRouterOptions = {
   /** What clients may call this warehouse, beside its location. */
   readonly warehouseNames?: readonly string[]
+  /** Of the store, for clients that say nothing themselves: endpoint, region. Never a secret. */
+  readonly clientDefaults?: Readonly<Record<string, string>>
   readonly logger?: Logger
   readonly bodyBytesMax?: number
 }
@@ -78,7 +80,10 @@ export function createCatalogRouter(
       return
     }
     sendJson(response, {
-      defaults: { 'potok.assert-property': String(service.features.assertProperty) },
+      defaults: {
+        ...options.clientDefaults,
+        'potok.assert-property': String(service.features.assertProperty),
+      },
       overrides: {},
       'idempotency-key-lifetime': keyLifetimeText,
       endpoints: routes.map(([method, path]) => `${method.toUpperCase()} /v1/{prefix}${path}`),

@@ -7,14 +7,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const program = join(import.meta.dirname, '..', 'potok')
 
-export type RunningPotok = {
-  readonly url: string
-  readonly catalogUrl: string
-  readonly warehouse: string
+type RunningRole = {
   readonly pid: number
   kill(signal: NodeJS.Signals): Promise<void>
   /** Everything it wrote to stderr so far (the last 64 KiB). */
   log(): string
+}
+
+export type RunningPotok = RunningRole & {
+  readonly url: string
+  readonly catalogUrl: string
+  readonly warehouse: string
 }
 
 export function temporaryFolder(name: string): { path: string; remove: () => void } {
@@ -26,21 +29,39 @@ export async function startPotok(
   data: string,
   args: readonly string[] = [],
 ): Promise<RunningPotok> {
+  const { banner, ...running } = await startProgram([
+    'up',
+    '--data',
+    data,
+    '--catalog-port',
+    '0',
+    ...args,
+  ])
+  return {
+    ...running,
+    url: banner['api'] as string,
+    catalogUrl: banner['catalog'] as string,
+    warehouse: banner['warehouse'] as string,
+  }
+}
+
+/** One role in a process of its own. */
+export async function startRole(
+  role: string,
+  data: string,
+  args: readonly string[] = [],
+): Promise<RunningRole & { url: string; catalogUrl: string | null }> {
+  const { banner, ...running } = await startProgram([role, '--data', data, ...args])
+  return { ...running, url: banner['url'] as string, catalogUrl: banner['catalog'] ?? null }
+}
+
+async function startProgram(
+  args: readonly string[],
+): Promise<RunningRole & { banner: Record<string, string> }> {
+  const [command, ...more] = args
   const child = spawn(
     program,
-    [
-      'up',
-      '--data',
-      data,
-      '--port',
-      '0',
-      '--catalog-port',
-      '0',
-      '--json',
-      '--log-level',
-      'warn',
-      ...args,
-    ],
+    [command as string, '--port', '0', '--json', '--log-level', 'warn', ...more],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
   let log = ''
@@ -53,12 +74,12 @@ export async function startPotok(
       text += chunk.toString()
       if (text.trimEnd().endsWith('}')) resolve(JSON.parse(text) as Record<string, string>)
     })
-    child.once('exit', (code) => reject(new Error(`potok up ended with code ${code}: ${log}`)))
+    child.once('exit', (code) =>
+      reject(new Error(`potok ${command} ended with code ${code}: ${log}`)),
+    )
   })
   return {
-    url: banner['api'] as string,
-    catalogUrl: banner['catalog'] as string,
-    warehouse: banner['warehouse'] as string,
+    banner,
     pid: child.pid as number,
     log: () => log,
     kill: async (signal) => {

@@ -1,8 +1,12 @@
 /** `potok config`: every setting with its value here, flag, variable and meaning. */
-import { flagOf, type SettingName, settingsSchema, variableOf } from '../settings.ts'
+import {
+  flagOf,
+  secretSettings,
+  type SettingName,
+  settingsSchema,
+  variableOf,
+} from '../settings.ts'
 import { type CommandDefinition, print, toJson } from './command.ts'
-
-const secrets: ReadonlySet<string> = new Set(['plateKey'])
 
 export const configCommand: CommandDefinition = {
   usage: 'config',
@@ -10,7 +14,7 @@ export const configCommand: CommandDefinition = {
   run: async ({ settings }) => {
     const rows = (Object.keys(settingsSchema.shape) as SettingName[]).map((name) => ({
       setting: name,
-      value: secrets.has(name) && settings[name] !== '' ? '(set)' : settings[name],
+      value: secretSettings.has(name) && settings[name] !== '' ? '(set)' : settings[name],
       flag: flagOf(name),
       variable: variableOf(name),
       meaning: settingsSchema.shape[name].description ?? '',
