@@ -18,7 +18,7 @@ import type { Clock, IdSource, Logger, ObjectStore, RootObject } from '../kernel
 import { type BackgroundDeletion, createBackgroundDeletion } from './background-deletion.ts'
 import { createBoundedCache } from './bounded-cache.ts'
 import type { StagedFile } from './catalog-draft.ts'
-import { alreadyExists, nameOf, noSuchNamespace } from './catalog-errors.ts'
+import { nameTaken, noMetadataFile, noSuchNamespace } from './catalog-errors.ts'
 import { createGroupCommit, type EncodedPart, type GroupCommit } from './group-commit.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from './idempotency-keys.ts'
 import { createLocationPolicy, type LocationPolicy } from './location-policy.ts'
@@ -73,8 +73,10 @@ export type CatalogCore = {
   get(key: string): Promise<CatalogEntry | null>
   scan(prefix: string): Promise<[string, CatalogEntry][]>
   requireNamespace(view: EntryView, namespace: Namespace): Promise<CatalogEntry>
-  /** Neither a table nor a view has the name. */
-  requireFree(view: EntryView, identifier: TableIdentifier): Promise<void>
+  /** What has the name. */
+  kindOf(view: EntryView, identifier: TableIdentifier): Promise<'table' | 'view' | null>
+  /** Nothing has the name that a table or view is to get. */
+  requireFree(view: EntryView, identifier: TableIdentifier, wanted: 'table' | 'view'): Promise<void>
   defaultLocation(view: EntryView, identifier: TableIdentifier, uuid: string): Promise<string>
   version(): Promise<string>
   readTable(location: string): Promise<TableMetadata>
@@ -184,13 +186,14 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
       return entry
     },
 
-    async requireFree(view, identifier) {
-      if ((await view.get(tableKey(identifier))) !== null) {
-        throw alreadyExists('Table', nameOf(identifier))
-      }
-      if ((await view.get(viewKey(identifier))) !== null) {
-        throw alreadyExists('View', nameOf(identifier))
-      }
+    async kindOf(view, identifier) {
+      if ((await view.get(tableKey(identifier))) !== null) return 'table'
+      return (await view.get(viewKey(identifier))) === null ? null : 'view'
+    },
+
+    async requireFree(view, identifier, wanted) {
+      const found = await core.kindOf(view, identifier)
+      if (found !== null) throw nameTaken(wanted, found, identifier)
     },
 
     /** With a suffix where files lie already: a renamed or dropped table may still own them. */
@@ -213,10 +216,7 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
         } catch (error) {
           if (!isPotokError(error, 'NotFound')) throw error
           if (location === before) {
-            throw new PotokError('DataCorrupt', `the metadata file ${location} is missing`, {
-              context: { location },
-              cause: error,
-            })
+            throw noMetadataFile(location, error)
           }
           before = location
         }

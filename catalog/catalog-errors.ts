@@ -13,6 +13,8 @@ export type CatalogException =
   | 'NamespaceNotEmptyException'
   | 'UnprocessableEntityException'
   | 'NotFoundException'
+  | 'IllegalArgumentException'
+  | 'ValidationException'
 
 export function noSuchNamespace(namespace: Namespace): PotokError {
   return failure(
@@ -32,6 +34,46 @@ export function noSuchView(identifier: TableIdentifier): PotokError {
 
 export function alreadyExists(what: string, name: string): PotokError {
   return failure('AlreadyExists', 'AlreadyExistsException', `${what} already exists: ${name}`)
+}
+
+/** What is in the way is of the other kind: `wanted` is what the name was to become. */
+export function nameTaken(
+  wanted: 'table' | 'view',
+  found: 'table' | 'view',
+  identifier: TableIdentifier,
+): PotokError {
+  const what = found === 'table' ? 'Table' : 'View'
+  return alreadyExists(wanted === found ? what : `${what} with same name`, nameOf(identifier))
+}
+
+export function renameTargetTaken(
+  from: TableIdentifier,
+  to: TableIdentifier,
+  found: 'table' | 'view',
+): PotokError {
+  const what = found === 'table' ? 'Table' : 'View'
+  return failure(
+    'AlreadyExists',
+    'AlreadyExistsException',
+    `Cannot rename ${nameOf(from)} to ${nameOf(to)}. ${what} already exists`,
+  )
+}
+
+/** A name points to a file that has gone: for us damage, for clients of the reference implementation a 404. */
+export function noMetadataFile(location: string, cause: unknown): PotokError {
+  return new PotokError('DataCorrupt', `Failed to open input stream for file: ${location}`, {
+    context: { exception: 'NotFoundException', location },
+    cause,
+  })
+}
+
+/** A client names a metadata file that isn't there. */
+export function noSuchFile(location: string): PotokError {
+  return failure(
+    'NotFound',
+    'NotFoundException',
+    `Failed to open input stream for file: ${location}`,
+  )
 }
 
 export function namespaceNotEmpty(namespace: Namespace): PotokError {

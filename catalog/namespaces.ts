@@ -73,7 +73,7 @@ export function createNamespaces(core: CatalogCore): Namespaces {
       const both = removals.filter((key) => updates[key] !== undefined)
       if (both.length > 0) {
         throw unprocessable(
-          `Invalid namespace update: cannot simultaneously set and remove keys: ${both.join(', ')}`,
+          `Invalid namespace update, cannot simultaneously set and remove keys: [${both.join(', ')}]`,
         )
       }
       checkProperties(updates)

@@ -18,6 +18,8 @@ const byException: Readonly<Record<CatalogException, number>> = {
   AlreadyExistsException: 409,
   NamespaceNotEmptyException: 409,
   UnprocessableEntityException: 422,
+  IllegalArgumentException: 400,
+  ValidationException: 400,
 }
 
 const byKind: Readonly<Record<ErrorKind, Answer>> = {
@@ -61,7 +63,7 @@ export function errorHandler(logger: Logger | undefined) {
     }
     if (error instanceof PotokError) {
       const answer = answerOf(error)
-      if (answer.status >= 500) {
+      if (answer.status >= 500 || error.kind === 'DataCorrupt') {
         logger?.warn({ method: request.method, path: request.path }, describeError(error))
       }
       sendError(response, answer, error.message)

@@ -1,64 +1,22 @@
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import express from 'express'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createMemoryObjectStore } from '../adapters/object-store/memory-object-store.ts'
-import { createMemoryRootObject } from '../adapters/object-store/memory-root-object.ts'
-import { parseJson, stringifyJson } from '../iceberg/codec/lossless-json.ts'
 import { encodeSchema } from '../iceberg/codec/schema-json.ts'
 import { encodeUpdate } from '../iceberg/codec/updates-json.ts'
+import { type CatalogServer, type Json, startCatalogServer } from '../testkit/catalog-server.ts'
 import { appendOf, nextSnapshot, testSchema } from '../testkit/contracts/catalog.ts'
-import { randomIds, systemClock } from '../testkit/fixed-ports.ts'
-import { type CatalogService, createCatalogService } from './catalog-service.ts'
-import { createCatalogRouter } from './rest-server.ts'
+import type { CatalogService } from './catalog-service.ts'
 
-// biome-ignore lint: answers of any shape are looked into
-type Json = any
-
-let server: Server
+let server: CatalogServer
 let service: CatalogService
-let root: ReturnType<typeof createMemoryRootObject>
-let base: string
+let root: CatalogServer['root']
+let call: CatalogServer['call']
 
 beforeEach(async () => {
-  root = createMemoryRootObject()
-  service = createCatalogService({
-    root,
-    store: createMemoryObjectStore(),
-    clock: systemClock,
-    ids: randomIds,
-    warehouseLocation: 'memory://w',
-    sleep: async () => undefined,
-  })
-  const app = express()
-  app.use(createCatalogRouter(service, { warehouseNames: ['potok'], bodyBytesMax: 100_000 }))
-  server = createServer(app)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
+  server = await startCatalogServer()
+  ;({ service, root, call } = server)
 })
 afterEach(async () => {
-  server.closeAllConnections()
-  await new Promise((resolve) => server.close(resolve))
+  await server.stop()
 })
-
-async function call(
-  method: string,
-  path: string,
-  body?: unknown,
-  headers: Record<string, string> = {},
-): Promise<{ status: number; json: Json; headers: Headers }> {
-  const response = await fetch(base + path, {
-    method,
-    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
-    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : stringifyJson(body) }),
-  })
-  const text = await response.text()
-  return {
-    status: response.status,
-    json: text === '' ? null : parseJson(text),
-    headers: response.headers,
-  }
-}
 
 async function withTable(name = 't'): Promise<Json> {
   await call('POST', '/namespaces', { namespace: ['ns'] })

@@ -207,11 +207,11 @@ function tableRoutes(service: CatalogService): Routes {
           namespaceOf(request),
         )
         if (isStaged) {
-          const metadata = await service.stageCreate(creation)
+          const metadata = await service.stageCreate(creation, { freshFieldIds: true })
           sendJson(response, { metadata: encodeTableMetadata(metadata), config: {} })
           return
         }
-        sendTable(response, await service.createTable(creation))
+        sendTable(response, await service.createTable(creation, { freshFieldIds: true }))
       },
     ],
     [
@@ -356,6 +356,16 @@ function viewRoutes(service: CatalogService): Routes {
       async (request, response) => {
         await service.dropView(viewOf(request))
         response.status(204).end()
+      },
+    ],
+    [
+      'post',
+      `${ns}/register-view`,
+      async (request, response) => {
+        const body = bodyOf(request)
+        const identifier = { namespace: namespaceOf(request), name: stringField(body, 'name') }
+        const location = stringField(body, 'metadata-location')
+        sendView(response, await service.registerView(identifier, location))
       },
     ],
     [

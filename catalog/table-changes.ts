@@ -6,9 +6,9 @@ import type { TableCommit, TableIdentifier } from '../iceberg/catalog.ts'
 import { metadataFileName, metadataVersionOf } from '../iceberg/codec/metadata-json.ts'
 import { applyUpdates, emptyTableMetadata } from '../iceberg/spec/apply-updates.ts'
 import { checkRequirements } from '../iceberg/spec/check-requirements.ts'
+import { illegalArgument } from '../iceberg/spec/refusals.ts'
 import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
 import type { TableUpdate } from '../iceberg/spec/table-updates.ts'
-import { PotokError } from '../kernel/errors.ts'
 import type { LocationPolicy } from './location-policy.ts'
 
 const formatVersionDefault = 2
@@ -27,8 +27,7 @@ export function createdByCommit(
 ): TableMetadata {
   const others = commit.requirements.filter((one) => one.type !== 'assert-create')
   if (others.length > 0) {
-    throw new PotokError(
-      'InvalidInput',
+    throw illegalArgument(
       `Invalid create requirements: ${others.map((one) => one.type).join(', ')}`,
     )
   }
@@ -70,7 +69,7 @@ export function changedByCommit(
   checkRequirements(commit.requirements, base)
   for (const update of commit.updates) {
     if (update.action === 'assign-uuid' && update.uuid !== base.tableUuid) {
-      throw new PotokError('InvalidInput', `Cannot reassign the uuid of a table: ${base.tableUuid}`)
+      throw illegalArgument('Cannot reassign uuid')
     }
   }
   return applyUpdates(base, commit.updates, nowMs, previousLocation)

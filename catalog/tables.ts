@@ -6,7 +6,7 @@ import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
 import { PotokError } from '../kernel/errors.ts'
 import type { CatalogCore, EntryView } from './catalog-core.ts'
 import { type CatalogDraft, loadedTable, type StagedFile } from './catalog-draft.ts'
-import { nameOf, noSuchTable } from './catalog-errors.ts'
+import { nameOf, noSuchTable, renameTargetTaken } from './catalog-errors.ts'
 import {
   allTablesPrefix,
   allViewsPrefix,
@@ -15,6 +15,7 @@ import {
   prefixOfKind,
   tableKey,
 } from './names.ts'
+import { readRegistered } from './read-registered.ts'
 import {
   changedByCommit,
   checkLocations,
@@ -25,14 +26,14 @@ import {
 } from './table-changes.ts'
 
 export type TableCreation = Parameters<Catalog['createTable']>[0]
+/** `freshFieldIds`: all field ids are given anew, as REST clients expect it; else those that can be are kept. */
+export type CreationOptions = { readonly freshFieldIds?: boolean }
 
-export type Tables = Pick<
-  Catalog,
-  'listTables' | 'loadTable' | 'createTable' | 'dropTable' | 'commit'
-> & {
+export type Tables = Pick<Catalog, 'listTables' | 'loadTable' | 'dropTable' | 'commit'> & {
+  createTable(request: TableCreation, options?: CreationOptions): Promise<LoadedTable>
   tableExists(identifier: TableIdentifier): Promise<boolean>
   /** Metadata of a table that a transaction is to create; nothing is written. */
-  stageCreate(request: TableCreation): Promise<TableMetadata>
+  stageCreate(request: TableCreation, options?: CreationOptions): Promise<TableMetadata>
   registerTable(
     identifier: TableIdentifier,
     metadataLocation: string,
@@ -84,7 +85,7 @@ export function createTables(core: CatalogCore): Tables {
         const { metadata } = await tableIn(draft, identifier)
         checkRequirements(commit.requirements, metadata)
       }
-      await core.requireFree(draft, identifier)
+      await core.requireFree(draft, identifier, 'table')
       const uuid = ids.uuid()
       const defaultLocation = await core.defaultLocation(draft, identifier, uuid)
       stageNew(
@@ -121,10 +122,14 @@ export function createTables(core: CatalogCore): Tables {
     })
   }
 
-  async function newTableIn(view: EntryView, request: TableCreation): Promise<TableMetadata> {
+  async function newTableIn(
+    view: EntryView,
+    request: TableCreation,
+    options: CreationOptions,
+  ): Promise<TableMetadata> {
     const { identifier } = request
     await core.requireNamespace(view, identifier.namespace)
-    await core.requireFree(view, identifier)
+    await core.requireFree(view, identifier, 'table')
     const uuid = ids.uuid()
     const location =
       request.location === undefined
@@ -139,6 +144,7 @@ export function createTables(core: CatalogCore): Tables {
         ...(partitionSpec === undefined ? {} : { partitionSpec }),
         ...(sortOrder === undefined ? {} : { sortOrder }),
         ...(properties === undefined ? {} : { properties }),
+        freshFieldIds: options.freshFieldIds === true,
       },
       core.nowMs(),
     )
@@ -184,32 +190,32 @@ export function createTables(core: CatalogCore): Tables {
       return { identifier, metadataLocation: found.location, metadata: found.metadata }
     },
 
-    async createTable(request) {
+    async createTable(request, creationOptions = {}) {
       checkIdentifier(request.identifier)
       const key = tableKey(request.identifier)
       return groupCommit.submit(async (draft) => {
-        stageNew(draft, request.identifier, await newTableIn(draft, request))
+        stageNew(draft, request.identifier, await newTableIn(draft, request, creationOptions))
         const own = draft.staged(key) as StagedFile
         return (files) => loadedTable(key, files(key) ?? own)
       })
     },
 
-    async stageCreate(request) {
+    async stageCreate(request, creationOptions = {}) {
       checkIdentifier(request.identifier)
-      return newTableIn(core, request)
+      return newTableIn(core, request, creationOptions)
     },
 
     async registerTable(identifier, metadataLocation, registerOptions) {
       checkIdentifier(identifier)
       const location = policy.check(metadataLocation, 'metadata location')
-      const metadata = await core.readTable(location)
+      const metadata = await readRegistered(location, (file) => core.readTable(file))
       checkLocations(policy, metadata, null)
       const key = tableKey(identifier)
       return groupCommit.submit(async (draft) => {
         await core.requireNamespace(draft, identifier.namespace)
         const entry = await draft.get(key)
         if (registerOptions?.overwrite !== true || entry === null) {
-          await core.requireFree(draft, identifier)
+          await core.requireFree(draft, identifier, 'table')
         }
         draft.set(key, { kind: 'table', uuid: metadata.tableUuid, metadataLocation: location })
         return () => ({ identifier, metadataLocation: location, metadata })
@@ -223,7 +229,8 @@ export function createTables(core: CatalogCore): Tables {
         if (entry === null) throw noSuchTable(from)
         await core.requireNamespace(draft, to.namespace)
         if (sameIdentifier(from, to)) return () => undefined
-        await core.requireFree(draft, to)
+        const found = await core.kindOf(draft, to)
+        if (found !== null) throw renameTargetTaken(from, to, found)
         const staged = draft.staged(tableKey(from))
         draft.set(tableKey(from), null)
         if (staged === undefined) draft.set(tableKey(to), entry)

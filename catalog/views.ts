@@ -1,15 +1,18 @@
 /** Views of the catalog. They share the names of a namespace with its tables. */
-import type { Catalog, TableIdentifier } from '../iceberg/catalog.ts'
+import type { Catalog, LoadedView, TableIdentifier } from '../iceberg/catalog.ts'
 import { metadataFileName, metadataVersionOf } from '../iceberg/codec/metadata-json.ts'
 import type { ViewCreation } from '../iceberg/codec/view-json.ts'
 import { checkViewRequirements } from '../iceberg/spec/check-requirements.ts'
 import { applyViewUpdates, newViewMetadata } from '../iceberg/spec/view-updates.ts'
 import type { ViewMetadata } from '../iceberg/spec/view-metadata.ts'
 import { loadedView, type StagedFile } from './catalog-draft.ts'
-import { noSuchView } from './catalog-errors.ts'
+import { noSuchView, renameTargetTaken } from './catalog-errors.ts'
 import type { CatalogCore } from './catalog-core.ts'
 import { checkIdentifier, parseKey, prefixOfKind, viewKey } from './names.ts'
+import { readRegistered } from './read-registered.ts'
 import { sameIdentifier } from './table-changes.ts'
+
+const metadataPathProperty = 'write.metadata.path'
 
 export type Views = Pick<
   Catalog,
@@ -18,17 +21,26 @@ export type Views = Pick<
   viewExists(identifier: TableIdentifier): Promise<boolean>
   /** Metadata of a new view from a request: uuid, location and ids are given here. */
   newView(identifier: TableIdentifier, creation: ViewCreation): Promise<ViewMetadata>
+  registerView(identifier: TableIdentifier, metadataLocation: string): Promise<LoadedView>
   renameView(from: TableIdentifier, to: TableIdentifier): Promise<void>
 }
 
 export function createViews(core: CatalogCore): Views {
   const { groupCommit, policy, ids } = core
 
-  function fileOf(metadata: ViewMetadata, previous: string | undefined): StagedFile {
+  function checkLocations(metadata: ViewMetadata): void {
     policy.check(metadata.location, 'view location')
+    const folder = metadata.properties[metadataPathProperty]
+    if (folder !== undefined) policy.check(folder, metadataPathProperty)
+  }
+
+  function fileOf(metadata: ViewMetadata, previous: string | undefined): StagedFile {
+    checkLocations(metadata)
     const version = previous === undefined ? 0 : metadataVersionOf(previous) + 1
     const name = metadataFileName(version, ids.uuid())
-    return { kind: 'view', location: `${metadata.location}/metadata/${name}`, metadata }
+    const folder = metadata.properties[metadataPathProperty]?.replace(/\/+$/, '')
+    const location = `${folder ?? `${metadata.location}/metadata`}/${name}`
+    return { kind: 'view', location, metadata }
   }
 
   return {
@@ -66,7 +78,7 @@ export function createViews(core: CatalogCore): Views {
       const key = viewKey(identifier)
       return groupCommit.submit(async (draft) => {
         await core.requireNamespace(draft, identifier.namespace)
-        await core.requireFree(draft, identifier)
+        await core.requireFree(draft, identifier, 'view')
         const own = fileOf(metadata, undefined)
         draft.stage(key, own)
         return (files) => loadedView(key, files(key) ?? own)
@@ -82,9 +94,31 @@ export function createViews(core: CatalogCore): Views {
         const base =
           staged?.kind === 'view' ? staged.metadata : await core.readView(entry.metadataLocation)
         checkViewRequirements(requirements, base)
-        const own = fileOf(applyViewUpdates(base, updates, core.nowMs()), entry.metadataLocation)
+        const metadata = applyViewUpdates(base, updates, core.nowMs())
+        if (metadata === base) {
+          const unchanged = { kind: 'view', location: entry.metadataLocation, metadata } as const
+          return (files) => loadedView(key, files(key) ?? unchanged)
+        }
+        const own = fileOf(metadata, entry.metadataLocation)
         draft.stage(key, own)
         return (files) => loadedView(key, files(key) ?? own)
+      })
+    },
+
+    async registerView(identifier, metadataLocation) {
+      checkIdentifier(identifier)
+      const location = policy.check(metadataLocation, 'metadata location')
+      const metadata = await readRegistered(location, (file) => core.readView(file))
+      checkLocations(metadata)
+      return groupCommit.submit(async (draft) => {
+        await core.requireNamespace(draft, identifier.namespace)
+        await core.requireFree(draft, identifier, 'view')
+        draft.set(viewKey(identifier), {
+          kind: 'view',
+          uuid: metadata.viewUuid,
+          metadataLocation: location,
+        })
+        return () => ({ identifier, metadataLocation: location, metadata })
       })
     },
 
@@ -95,7 +129,8 @@ export function createViews(core: CatalogCore): Views {
         if (entry === null) throw noSuchView(from)
         await core.requireNamespace(draft, to.namespace)
         if (sameIdentifier(from, to)) return () => undefined
-        await core.requireFree(draft, to)
+        const found = await core.kindOf(draft, to)
+        if (found !== null) throw renameTargetTaken(from, to, found)
         const staged = draft.staged(viewKey(from))
         draft.set(viewKey(from), null)
         if (staged === undefined) draft.set(viewKey(to), entry)

@@ -92,7 +92,46 @@ describe('a new table', () => {
     const metadata = newTable({ 'format-version': '1' })
     expect(metadata.formatVersion).toBe(1)
     expect(metadata.properties['format-version']).toBeUndefined()
-    expect(() => newTable({ 'format-version': '3' })).toThrow(/v3 can be read but not changed/)
+    expect(() => newTable({ 'format-version': '3' })).toThrow(
+      'Unsupported format version: v3 (supported: v2)',
+    )
+  })
+
+  it('gives all field ids anew where it is asked to, and the sort order follows', () => {
+    const given: Schema = {
+      ...schema,
+      fields: schema.fields.map((field) => ({ ...field, id: field.id + 2 })),
+    }
+    const metadata = newTableMetadata(
+      {
+        uuid: 'u',
+        location: 'file:///w/t',
+        schema: given,
+        sortOrder: {
+          orderId: 1,
+          fields: [
+            { transform: 'identity', sourceId: 4, direction: 'asc', nullOrder: 'nulls-first' },
+          ],
+        },
+        freshFieldIds: true,
+      },
+      nowMs,
+    )
+    expect(metadata.schemas[0]?.fields.map((field) => field.id)).toEqual([1, 2])
+    expect(metadata.sortOrders[0]?.fields[0]?.sourceId).toBe(2)
+  })
+
+  it('keeps no reserved property, and refuses those that make no sense', () => {
+    expect(newTable({ uuid: 'x', 'snapshot-count': '9', a: 'b' }).properties).toEqual({
+      'write.parquet.compression-codec': 'zstd',
+      a: 'b',
+    })
+    expect(() => newTable({ 'commit.retry.num-retries': 'x' })).toThrow(
+      'Table property commit.retry.num-retries must have integer value',
+    )
+    expect(() => newTable({ 'write.metadata.metrics.column.none': 'full' })).toThrow(
+      /could not find column none/,
+    )
   })
 
   it('refuses a partition of a column that is not there', () => {
@@ -173,6 +212,36 @@ describe('snapshots', () => {
     expect(replaced.currentSnapshotId).toBe(4n)
   })
 
+  it('without a parent replace what was there, though others have taken their number', () => {
+    const base = withSnapshots(2)
+    const { parentSnapshotId: _, ...fresh } = snapshotOf(9, { sequenceNumber: 2 })
+    const replaced = applyUpdates(
+      base,
+      [
+        { action: 'remove-snapshot-ref', refName: 'main' },
+        { action: 'add-snapshot', snapshot: fresh },
+        setMain(9),
+      ],
+      nowMs,
+    )
+    expect(replaced).toMatchObject({ currentSnapshotId: 9n, lastSequenceNumber: 2 })
+    const unasked = [{ action: 'add-snapshot' as const, snapshot: fresh }, setMain(9)]
+    expect(() => applyUpdates(base, unasked, nowMs)).toThrow(/does not go on from 2/)
+  })
+
+  it.each([
+    [{ type: 'tag', minSnapshotsToKeep: 1 }, 'Tags do not support setting minSnapshotsToKeep'],
+    [{ type: 'branch', maxRefAgeMs: 0 }, 'Max reference age must be greater than 0'],
+  ] as const)('refuse the ref %o', (ref, message) => {
+    const update: TableUpdate = {
+      action: 'set-snapshot-ref',
+      refName: 'r',
+      snapshotId: 1n,
+      ...ref,
+    }
+    expect(() => applyUpdates(withSnapshots(1), [update], nowMs)).toThrow(message)
+  })
+
   it('take their refs, statistics and what came before them in the log with them', () => {
     const statistics = { 'snapshot-id': 1, 'statistics-path': 'file:///w/t/metadata/s.puffin' }
     const base = applyUpdates(
@@ -242,6 +311,43 @@ describe('schema, spec and order', () => {
     )
     expect(attempt({ action: 'remove-partition-specs', specIds: [0] })).toThrow(
       'Cannot remove the default partition spec',
+    )
+    const evolved = applyUpdates(
+      withSnapshots(1),
+      [
+        { action: 'add-schema', schema: wider },
+        { action: 'set-current-schema', schemaId: -1 },
+      ],
+      nowMs,
+    )
+    expect(() =>
+      applyUpdates(evolved, [{ action: 'remove-schemas', schemaIds: [0] }], nowMs),
+    ).toThrow('Cannot remove schema 0: snapshot 1 uses it')
+  })
+
+  it('refuse a later format by name, and one that is gone', () => {
+    expect(attempt({ action: 'upgrade-format-version', formatVersion: 3 })).toThrow(
+      'Cannot upgrade table to unsupported format version: v3 (supported: v2)',
+    )
+    expect(attempt({ action: 'upgrade-format-version', formatVersion: 1 })).toThrow(
+      'Cannot downgrade v2 table to v1',
+    )
+    const later = { ...newTable(), formatVersion: 3 }
+    expect(() =>
+      applyUpdates(later, [{ action: 'set-properties', updates: { a: 'b' } }], nowMs),
+    ).toThrow('Tables of format v3 can be read but not changed here (supported: v1, v2)')
+  })
+
+  it('know a spec again by its fields, whatever their ids', () => {
+    const byDay = { sourceId: 2, fieldId: 1005, name: 'at_day', transform: 'day' }
+    const updates = (fieldId: number): TableUpdate[] => [
+      { action: 'add-spec', spec: { specId: 0, fields: [{ ...byDay, fieldId }] } },
+    ]
+    const once = applyUpdates(newTable(), updates(1005), nowMs)
+    expect(applyUpdates(once, updates(1009), nowMs).partitionSpecs).toHaveLength(2)
+    const first = newTable({ 'format-version': '1' })
+    expect(() => applyUpdates(first, updates(1005), nowMs)).toThrow(
+      'Spec does not use sequential IDs that are required in v1',
     )
   })
 

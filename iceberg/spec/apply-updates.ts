@@ -7,25 +7,32 @@
  * InvalidInput: the update makes no sense on any table. CommitConflict: on this one it doesn't any more.
  * It doesn't look at files or locations: what they may be is the catalog's to say.
  */
-import { PotokError } from '../../kernel/errors.ts'
 import {
-  addPartitionSpec,
-  addSchema,
-  addSortOrder,
-  checkSpecFitsSchema,
-  checkSortOrderFitsSchema,
-} from './evolve-schema.ts'
+  addSnapshot,
+  removeRef,
+  removeSnapshots,
+  setRef,
+  statisticsSnapshotId,
+  withoutSnapshot,
+} from './change-snapshots.ts'
+import { checkSortOrderFitsSchema, checkSpecFitsSchema } from './check-schema.ts'
+import { addPartitionSpec, addSchema, addSortOrder } from './evolve-schema.ts'
 import type { MetadataDraft, Mutable } from './metadata-draft.ts'
 import { appendMetadataLog, pruneSnapshotLog } from './metadata-history.ts'
-import type { Snapshot, SnapshotRef, TableMetadata } from './table-metadata.ts'
+import { illegalArgument, unsupported, validationFailed } from './refusals.ts'
+import type { TableMetadata } from './table-metadata.ts'
 import type { TableUpdate } from './table-updates.ts'
 
-const mainBranch = 'main'
+/** Of tables that are written; v3 is read only. */
 const formatVersionMax = 2
 
 /** What a table is before its first updates. */
 export function emptyTableMetadata(formatVersion: number, tableUuid: string): TableMetadata {
-  checkWritable(formatVersion)
+  if (formatVersion > formatVersionMax) {
+    throw unsupported(
+      `Unsupported format version: v${formatVersion} (supported: v${formatVersionMax})`,
+    )
+  }
   return {
     formatVersion,
     tableUuid,
@@ -76,7 +83,7 @@ export function applyUpdates(
 
   const { metadata } = draft
   if (isUnchanged(base, metadata)) return base
-  checkWhole(metadata)
+  checkWhole(base, metadata)
   metadata.lastUpdatedMs = draft.updatedMs
   metadata.snapshotLog = pruneSnapshotLog(draft)
   metadata.metadataLog = appendMetadataLog(base, metadata.properties, previousMetadataLocation)
@@ -184,7 +191,7 @@ function applyUpdate(draft: MetadataDraft, update: TableUpdate): void {
       return
     case 'remove-partition-specs':
       if (update.specIds.includes(metadata.defaultSpecId)) {
-        throw invalid('Cannot remove the default partition spec')
+        throw illegalArgument('Cannot remove the default partition spec')
       }
       if (metadata.partitionSpecs.some((spec) => update.specIds.includes(spec.specId))) {
         metadata.partitionSpecs = metadata.partitionSpecs.filter(
@@ -194,8 +201,9 @@ function applyUpdate(draft: MetadataDraft, update: TableUpdate): void {
       return
     case 'remove-schemas':
       if (update.schemaIds.includes(metadata.currentSchemaId)) {
-        throw invalid('Cannot remove the current schema')
+        throw illegalArgument('Cannot remove the current schema')
       }
+      checkSchemasUnused(metadata, update.schemaIds)
       if (metadata.schemas.some((schema) => update.schemaIds.includes(schema.schemaId))) {
         metadata.schemas = metadata.schemas.filter(
           (schema) => !update.schemaIds.includes(schema.schemaId),
@@ -207,9 +215,13 @@ function applyUpdate(draft: MetadataDraft, update: TableUpdate): void {
 
 function upgradeFormatVersion(metadata: Mutable<TableMetadata>, to: number): void {
   if (to < metadata.formatVersion) {
-    throw invalid(`Cannot downgrade v${metadata.formatVersion} table to v${to}`)
+    throw illegalArgument(`Cannot downgrade v${metadata.formatVersion} table to v${to}`)
   }
-  checkWritable(to)
+  if (to > formatVersionMax) {
+    throw unsupported(
+      `Cannot upgrade table to unsupported format version: v${to} (supported: v${formatVersionMax})`,
+    )
+  }
   metadata.formatVersion = to
 }
 
@@ -223,140 +235,12 @@ function pick(
 ): number {
   if (id === -1) {
     if (lastAdded === null) {
-      throw invalid(`Cannot set last added ${kind}: no ${kind} has been added`)
+      throw validationFailed(`Cannot set last added ${kind}: no ${kind} has been added`)
     }
     return lastAdded
   }
-  if (!ids.includes(id)) throw invalid(`Cannot set ${what} to unknown ${kind}: ${id}`)
+  if (!ids.includes(id)) throw illegalArgument(`Cannot set ${what} to unknown ${kind}: ${id}`)
   return id
-}
-
-function addSnapshot(draft: MetadataDraft, snapshot: Snapshot): void {
-  const { metadata } = draft
-  for (const [list, kind] of [
-    [metadata.schemas, 'schema'],
-    [metadata.partitionSpecs, 'partition spec'],
-    [metadata.sortOrders, 'sort order'],
-  ] as const) {
-    if (list.length === 0) {
-      throw invalid(`Attempting to add a snapshot before a ${kind} is added`)
-    }
-  }
-  if (draft.snapshotsById.has(snapshot.snapshotId)) {
-    throw invalid(`Snapshot already exists for id: ${snapshot.snapshotId}`)
-  }
-  // Somebody else's commit came in between: the client takes a new number and tries again.
-  if (
-    metadata.formatVersion > 1 &&
-    snapshot.sequenceNumber <= metadata.lastSequenceNumber &&
-    (snapshot.parentSnapshotId !== undefined || metadata.snapshots.length > 0)
-  ) {
-    throw conflict(
-      `Cannot add snapshot with sequence number ${snapshot.sequenceNumber} older than last sequence number ${metadata.lastSequenceNumber}`,
-    )
-  }
-  metadata.lastSequenceNumber = Math.max(metadata.lastSequenceNumber, snapshot.sequenceNumber)
-  metadata.snapshots = [...metadata.snapshots, snapshot]
-  draft.snapshotsById.set(snapshot.snapshotId, snapshot)
-  draft.addedSnapshotIds.add(snapshot.snapshotId)
-}
-
-function setRef(draft: MetadataDraft, name: string, ref: SnapshotRef): void {
-  const { metadata } = draft
-  const existing = metadata.refs[name]
-  const snapshot = draft.snapshotsById.get(ref.snapshotId)
-  if (snapshot === undefined) {
-    throw invalid(`Cannot set ${name} to unknown snapshot: ${ref.snapshotId}`)
-  }
-  if (name === mainBranch && ref.type === 'tag') {
-    throw invalid(`Cannot set ${mainBranch} to a tag: it is the main branch`)
-  }
-  if (existing !== undefined && isSameRef(existing, ref)) return
-  if (existing?.type === 'branch') checkContinues(draft, name, existing.snapshotId, snapshot)
-  if (name === mainBranch && metadata.currentSnapshotId !== ref.snapshotId) {
-    metadata.currentSnapshotId = ref.snapshotId
-    metadata.snapshotLog = [
-      ...metadata.snapshotLog,
-      { timestampMs: draft.updatedMs, snapshotId: ref.snapshotId },
-    ]
-  }
-  metadata.refs = { ...metadata.refs, [name]: ref }
-}
-
-/**
- * A snapshot made in this commit must go on from the branch's head: were its parent another one, what the
- * head added would be lost. To set a branch back to a snapshot that was there before is a rollback, and meant.
- */
-function checkContinues(
-  draft: MetadataDraft,
-  branch: string,
-  head: bigint,
-  snapshot: Snapshot,
-): void {
-  let at: Snapshot | undefined = snapshot
-  while (at !== undefined && draft.addedSnapshotIds.has(at.snapshotId)) {
-    if (at.parentSnapshotId === head) return
-    at =
-      at.parentSnapshotId === undefined ? undefined : draft.snapshotsById.get(at.parentSnapshotId)
-    if (at === undefined) {
-      throw conflict(
-        `Cannot set ${branch} to snapshot ${snapshot.snapshotId}: it does not go on from ${head}`,
-      )
-    }
-  }
-  if (draft.addedSnapshotIds.has(snapshot.snapshotId) && at?.snapshotId !== head) {
-    throw conflict(
-      `Cannot set ${branch} to snapshot ${snapshot.snapshotId}: its parent is not ${head}`,
-    )
-  }
-}
-
-function removeRef(draft: MetadataDraft, name: string): void {
-  const { metadata } = draft
-  if (name === mainBranch) metadata.currentSnapshotId = null
-  if (metadata.refs[name] === undefined) return
-  metadata.refs = Object.fromEntries(
-    Object.entries(metadata.refs).filter(([refName]) => refName !== name),
-  )
-}
-
-function removeSnapshots(draft: MetadataDraft, ids: readonly bigint[]): void {
-  const { metadata } = draft
-  const gone = new Set(ids.filter((id) => draft.snapshotsById.has(id)))
-  if (gone.size === 0) return
-  draft.removedSnapshots = true
-  metadata.snapshots = metadata.snapshots.filter((snapshot) => !gone.has(snapshot.snapshotId))
-  for (const id of gone) {
-    draft.snapshotsById.delete(id)
-    metadata.statistics = withoutSnapshot(metadata.statistics, id)
-    metadata.partitionStatistics = withoutSnapshot(metadata.partitionStatistics, id)
-  }
-  for (const [name, ref] of Object.entries(metadata.refs)) {
-    if (gone.has(ref.snapshotId)) removeRef(draft, name)
-  }
-}
-
-function isSameRef(a: SnapshotRef, b: SnapshotRef): boolean {
-  return (
-    a.snapshotId === b.snapshotId &&
-    a.type === b.type &&
-    a.minSnapshotsToKeep === b.minSnapshotsToKeep &&
-    a.maxSnapshotAgeMs === b.maxSnapshotAgeMs &&
-    a.maxRefAgeMs === b.maxRefAgeMs
-  )
-}
-
-type Statistics = Readonly<Record<string, unknown>>
-
-function withoutSnapshot(files: readonly Statistics[], id: bigint): readonly Statistics[] {
-  return files.some((file) => statisticsSnapshotId(file) === id)
-    ? files.filter((file) => statisticsSnapshotId(file) !== id)
-    : files
-}
-
-function statisticsSnapshotId(file: Statistics): bigint {
-  const id = file['snapshot-id']
-  return typeof id === 'bigint' ? id : BigInt(id as number)
 }
 
 /** A commit that adds snapshots is dated by them, so that the logs agree with the snapshots. */
@@ -371,30 +255,39 @@ function isUnchanged(before: TableMetadata, after: TableMetadata): boolean {
   return (Object.keys(after) as (keyof TableMetadata)[]).every((key) => before[key] === after[key])
 }
 
-function checkWhole(metadata: TableMetadata): void {
+function checkWhole(base: TableMetadata, metadata: TableMetadata): void {
   const schema = metadata.schemas.find((one) => one.schemaId === metadata.currentSchemaId)
   const spec = metadata.partitionSpecs.find((one) => one.specId === metadata.defaultSpecId)
   const order = metadata.sortOrders.find((one) => one.orderId === metadata.defaultSortOrderId)
-  if (schema === undefined) throw invalid('Cannot commit a table without a current schema')
-  if (spec === undefined) throw invalid('Cannot commit a table without a default partition spec')
-  if (order === undefined) throw invalid('Cannot commit a table without a default sort order')
-  checkSpecFitsSchema(spec, schema, metadata.formatVersion)
+  if (schema === undefined) throw illegalArgument('Cannot commit a table without a current schema')
+  if (spec === undefined) {
+    throw illegalArgument('Cannot commit a table without a default partition spec')
+  }
+  if (order === undefined) {
+    throw illegalArgument('Cannot commit a table without a default sort order')
+  }
+  const isAsBefore = (['currentSchemaId', 'defaultSpecId', 'defaultSortOrderId'] as const).every(
+    (key) => base[key] === metadata[key],
+  )
+  if (isAsBefore) return
+  checkSpecFitsSchema(spec, schema)
   checkSortOrderFitsSchema(order, schema)
 }
 
-function checkWritable(formatVersion: number): void {
-  if (formatVersion > formatVersionMax) {
-    throw new PotokError(
-      'Unsupported',
-      `Tables of format v${formatVersion} can be read but not changed here (supported: v1, v2)`,
-    )
+/** Rows of a snapshot are read with the schema that it names. */
+function checkSchemasUnused(metadata: TableMetadata, schemaIds: readonly number[]): void {
+  for (const { schemaId, snapshotId } of metadata.snapshots) {
+    if (schemaId !== undefined && schemaIds.includes(schemaId)) {
+      throw validationFailed(`Cannot remove schema ${schemaId}: snapshot ${snapshotId} uses it`)
+    }
   }
 }
 
-function invalid(message: string): PotokError {
-  return new PotokError('InvalidInput', message)
-}
-
-function conflict(message: string): PotokError {
-  return new PotokError('CommitConflict', message)
+/** A commit that knew nothing of what a later format wants kept (row lineage, keys) would lose it. */
+function checkWritable(formatVersion: number): void {
+  if (formatVersion > formatVersionMax) {
+    throw unsupported(
+      `Tables of format v${formatVersion} can be read but not changed here (supported: v1, v2)`,
+    )
+  }
 }

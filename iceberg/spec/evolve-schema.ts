@@ -3,27 +3,31 @@
  * again, ids are given once and never again.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { PotokError } from '../../kernel/errors.ts'
+import {
+  checkPartitionNames,
+  checkSchema,
+  checkSortOrderFitsSchema,
+  checkSpecFitsSchema,
+} from './check-schema.ts'
 import type { MetadataDraft } from './metadata-draft.ts'
-import { fieldById } from './schema.ts'
+import { validationFailed } from './refusals.ts'
 import type {
   IcebergType,
-  NestedField,
   PartitionField,
   PartitionSpec,
   Schema,
   SortOrder,
   StructType,
 } from './table-metadata.ts'
-import { parseTransform } from './transforms.ts'
 
 const unassigned = -1
 export const unsortedOrderId = 0
 const firstSortOrderId = 1
+const firstPartitionFieldId = 1000
 
 export function addSchema(draft: MetadataDraft, schema: Schema, lastColumnId?: number): void {
   const { metadata } = draft
-  checkSchema(schema)
+  checkSchema(schema, metadata.formatVersion)
   metadata.lastColumnId = Math.max(metadata.lastColumnId, lastColumnId ?? 0, highestFieldId(schema))
   const same = metadata.schemas.find(
     (one) =>
@@ -49,7 +53,6 @@ export function addPartitionSpec(draft: MetadataDraft, spec: PartitionSpec): voi
     draft.lastAddedSpecId = same.specId
     return
   }
-  checkPartitionNames(spec)
   let lastPartitionId = metadata.lastPartitionId
   const known = metadata.partitionSpecs.flatMap((one) => one.fields)
   const fields = spec.fields.map((field) => {
@@ -65,7 +68,15 @@ export function addPartitionSpec(draft: MetadataDraft, spec: PartitionSpec): voi
   )
   const added = { specId, fields }
   const schema = metadata.schemas.find((one) => one.schemaId === metadata.currentSchemaId)
-  if (schema !== undefined) checkSpecFitsSchema(added, schema, metadata.formatVersion)
+  if (schema !== undefined) {
+    checkPartitionNames(added, schema)
+    checkSpecFitsSchema(added, schema)
+  }
+  if (metadata.formatVersion === 1 && !hasSequentialIds(added)) {
+    throw validationFailed(
+      `Spec does not use sequential IDs that are required in v1: ${fields.map((field) => field.fieldId).join(', ')}`,
+    )
+  }
   metadata.partitionSpecs = [...metadata.partitionSpecs, added]
   metadata.lastPartitionId = Math.max(lastPartitionId, ...fields.map((field) => field.fieldId))
   draft.lastAddedSpecId = specId
@@ -92,30 +103,6 @@ export function addSortOrder(draft: MetadataDraft, order: SortOrder): void {
   draft.lastAddedOrderId = orderId
 }
 
-export function checkSpecFitsSchema(
-  spec: PartitionSpec,
-  schema: Schema,
-  formatVersion: number,
-): void {
-  for (const field of spec.fields) {
-    parseTransform(field.transform)
-    // A dropped column leaves its field void in v1, where fields can't be removed.
-    if (field.transform === 'void' && formatVersion === 1) continue
-    if (fieldById(schema, field.sourceId) === null) {
-      throw invalid(`Cannot find source column for partition field: ${describePartition(field)}`)
-    }
-  }
-}
-
-export function checkSortOrderFitsSchema(order: SortOrder, schema: Schema): void {
-  for (const field of order.fields) {
-    parseTransform(field.transform)
-    if (fieldById(schema, field.sourceId) === null) {
-      throw invalid(`Cannot find source column for sort field: ${field.sourceId}`)
-    }
-  }
-}
-
 /** All field ids of a type, children included, in the order in which they stand. */
 export function fieldIdsOf(type: IcebergType): number[] {
   if (typeof type === 'string') return []
@@ -133,38 +120,12 @@ export function highestFieldId(schema: StructType): number {
   return fieldIdsOf(schema).reduce((highest, id) => Math.max(highest, id), 0)
 }
 
-function checkSchema(schema: Schema): void {
-  const ids = fieldIdsOf(schema)
-  if (new Set(ids).size !== ids.length) {
-    throw invalid('Invalid schema: multiple fields have the same id')
-  }
-  checkNames(schema.fields)
-  for (const id of schema.identifierFieldIds ?? []) {
-    if (fieldById(schema, id) === null) {
-      throw invalid(`Cannot add field ${id} as an identifier field: it does not exist`)
-    }
-  }
+/** In v1 readers count them from 1000 on instead of reading them. */
+function hasSequentialIds(spec: PartitionSpec): boolean {
+  return spec.fields.every((field, i) => field.fieldId === firstPartitionFieldId + i)
 }
 
-function checkNames(fields: readonly NestedField[]): void {
-  const names = new Set<string>()
-  for (const field of fields) {
-    if (field.name === '') throw invalid('Invalid schema: a column has an empty name')
-    if (names.has(field.name)) {
-      throw invalid(`Invalid schema: multiple fields for name ${field.name}`)
-    }
-    names.add(field.name)
-  }
-}
-
-function checkPartitionNames(spec: PartitionSpec): void {
-  const names = new Set<string>()
-  for (const { name } of spec.fields) {
-    if (names.has(name)) throw invalid(`Cannot use partition name more than once: ${name}`)
-    names.add(name)
-  }
-}
-
+/** Ids of the fields don't matter: the same fields under other ids are the same spec. */
 function isSamePartitioning(a: PartitionSpec, b: PartitionSpec): boolean {
   return (
     a.fields.length === b.fields.length &&
@@ -173,8 +134,7 @@ function isSamePartitioning(a: PartitionSpec, b: PartitionSpec): boolean {
       return (
         field.sourceId === other.sourceId &&
         field.name === other.name &&
-        field.transform === other.transform &&
-        (other.fieldId === unassigned || field.fieldId === other.fieldId)
+        field.transform === other.transform
       )
     })
   )
@@ -182,12 +142,4 @@ function isSamePartitioning(a: PartitionSpec, b: PartitionSpec): boolean {
 
 function nextId(ids: readonly number[], first: number): number {
   return ids.reduce((next, id) => Math.max(next, id + 1), first)
-}
-
-function describePartition(field: PartitionField): string {
-  return `${field.fieldId}: ${field.name}: ${field.transform}(${field.sourceId})`
-}
-
-function invalid(message: string): PotokError {
-  return new PotokError('InvalidInput', message)
 }

@@ -1,11 +1,12 @@
 /**
  * Metadata of a new table. Field ids that are usable (unique, from 1 on) are kept, because potok's tables
- * define theirs for ever; else all are given anew, as the specification allows a plain create to do, and
- * partition fields and sort fields follow.
+ * define theirs for ever; else all are given anew, and partition fields and sort fields follow. For clients of
+ * the REST server they always are: engines count on the ids that the reference implementation gives.
  */
-import { PotokError } from '../../kernel/errors.ts'
 import { applyUpdates, emptyTableMetadata } from './apply-updates.ts'
+import { namesOf } from './check-schema.ts'
 import { fieldIdsOf } from './evolve-schema.ts'
+import { illegalArgument, validationFailed } from './refusals.ts'
 import type {
   IcebergType,
   NestedField,
@@ -18,6 +19,25 @@ import type {
 
 const formatVersionDefault = 2
 const formatVersionProperty = 'format-version'
+/** They say what the metadata says; nobody may set them. */
+const reservedProperties: ReadonlySet<string> = new Set([
+  formatVersionProperty,
+  'uuid',
+  'snapshot-count',
+  'current-snapshot-id',
+  'current-snapshot-summary',
+  'current-snapshot-timestamp-ms',
+  'current-schema',
+  'default-partition-spec',
+  'default-sort-order',
+])
+const commitProperties = [
+  'commit.retry.num-retries',
+  'commit.retry.min-wait-ms',
+  'commit.retry.max-wait-ms',
+  'commit.retry.total-timeout-ms',
+]
+const columnMetricsPrefix = 'write.metadata.metrics.column.'
 const defaultProperties = { 'write.parquet.compression-codec': 'zstd' }
 
 export type NewTable = {
@@ -27,15 +47,18 @@ export type NewTable = {
   readonly partitionSpec?: PartitionSpec
   readonly sortOrder?: SortOrder
   readonly properties?: Readonly<Record<string, string>>
+  /** All field ids are given anew, whatever they are. */
+  readonly freshFieldIds?: boolean
 }
 
 export function newTableMetadata(table: NewTable, nowMs: number): TableMetadata {
-  const { [formatVersionProperty]: versionText, ...properties } = table.properties ?? {}
-  const formatVersion = versionText === undefined ? formatVersionDefault : Number(versionText)
-  if (!Number.isSafeInteger(formatVersion) || formatVersion < 1) {
-    throw new PotokError('InvalidInput', `Invalid format version: ${versionText}`)
-  }
-  const idOf = hasUsableIds(table.schema) ? (id: number) => id : freshIds(table.schema)
+  const formatVersion = formatVersionOf(table.properties?.[formatVersionProperty])
+  const properties = Object.fromEntries(
+    Object.entries(table.properties ?? {}).filter(([key]) => !reservedProperties.has(key)),
+  )
+  checkProperties(properties, table.schema)
+  const keepsIds = table.freshFieldIds !== true && hasUsableIds(table.schema)
+  const idOf = keepsIds ? (id: number) => id : freshIds(table.schema)
   const schema = withIds(table.schema, idOf)
   const empty: PartitionSpec = { specId: 0, fields: [] }
   const unsorted: SortOrder = { orderId: 0, fields: [] }
@@ -61,6 +84,36 @@ export function newTableMetadata(table: NewTable, nowMs: number): TableMetadata 
   )
 }
 
+function formatVersionOf(text: string | undefined): number {
+  const version = text === undefined ? formatVersionDefault : Number(text)
+  if (!Number.isSafeInteger(version) || version < 1) {
+    throw illegalArgument(`Invalid format version: ${text}`)
+  }
+  return version
+}
+
+function checkProperties(properties: Readonly<Record<string, string>>, schema: Schema): void {
+  for (const key of commitProperties) {
+    const value = properties[key]
+    if (value === undefined) continue
+    if (!/^[+-]?\d+$/.test(value)) {
+      throw validationFailed(`Table property ${key} must have integer value`)
+    }
+    if (Number(value) < 0) {
+      throw validationFailed(`Table property ${key} must have non negative integer value`)
+    }
+  }
+  const columns = new Set(namesOf(schema).map(({ name }) => name))
+  for (const key of Object.keys(properties)) {
+    const column = key.startsWith(columnMetricsPrefix) ? key.slice(columnMetricsPrefix.length) : ''
+    if (column !== '' && !columns.has(column)) {
+      throw validationFailed(
+        `Invalid metrics config, could not find column ${column} from table prop ${key} in schema`,
+      )
+    }
+  }
+}
+
 function hasUsableIds(schema: Schema): boolean {
   const ids = fieldIdsOf(schema)
   return ids.every((id) => id >= 1) && new Set(ids).size === ids.length
@@ -71,7 +124,7 @@ function freshIds(schema: Schema): (id: number) => number {
   const fresh = new Map<number, number>()
   const give = (id: number): void => {
     if (fresh.has(id)) {
-      throw new PotokError('InvalidInput', `Invalid schema: multiple fields have the id ${id}`)
+      throw illegalArgument(`Invalid schema: multiple fields have the id ${id}`)
     }
     fresh.set(id, fresh.size + 1)
   }
@@ -100,7 +153,7 @@ function freshIds(schema: Schema): (id: number) => number {
   return (id) => {
     const found = fresh.get(id)
     if (found === undefined) {
-      throw new PotokError('InvalidInput', `Cannot find source column: ${id}`)
+      throw validationFailed(`Cannot find source column: ${id}`)
     }
     return found
   }

@@ -1,9 +1,10 @@
 /**
  * Metadata of a new view, and updates of one (view specification; REST specification, "ViewUpdate"). Pure.
- * The version log keeps the last `version.history.num-entries` versions; the current one is always kept.
+ * Kept are the last `version.history.num-entries` versions, at least the current one and those just added; the
+ * log of what was current begins after the last entry whose version is gone.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { PotokError } from '../../kernel/errors.ts'
+import { illegalArgument, unsupported, validationFailed } from './refusals.ts'
 import type { Schema } from './table-metadata.ts'
 import type { ViewMetadata, ViewUpdate, ViewVersion } from './view-metadata.ts'
 
@@ -11,6 +12,7 @@ const viewFormatVersion = 1
 const lastAdded = -1
 const historyProperty = 'version.history.num-entries'
 const historyDefault = 10
+const dropDialectProperty = 'replace.drop-dialect.allowed'
 
 export type NewView = {
   readonly uuid: string
@@ -20,10 +22,23 @@ export type NewView = {
   readonly properties: Readonly<Record<string, string>>
 }
 
+type ViewDraft = {
+  view: ViewMetadata
+  lastSchemaId: number | null
+  lastVersionId: number | null
+  readonly addedVersionIds: Set<number>
+  /** When the current version became it, where this change made it so. */
+  becameCurrentMs: number | null
+}
+
 export function newViewMetadata(view: NewView, nowMs: number): ViewMetadata {
   const schema = { ...view.schema, schemaId: 0 }
   const version = { ...view.viewVersion, versionId: 1, schemaId: 0 }
-  checkVersion(version)
+  if (version.representations.length === 0) {
+    throw illegalArgument('Cannot create view without specifying a query')
+  }
+  checkDialects(version)
+  checkHistorySize(view.properties)
   const timestampMs = Math.max(version.timestampMs, 0) || nowMs
   return {
     viewUuid: view.uuid,
@@ -37,109 +52,156 @@ export function newViewMetadata(view: NewView, nowMs: number): ViewMetadata {
   }
 }
 
+/** Gives `base` itself where nothing changes. */
 export function applyViewUpdates(
   base: ViewMetadata,
   updates: readonly ViewUpdate[],
   nowMs: number,
 ): ViewMetadata {
-  let view = base
-  let addedSchemaId: number | null = null
-  let addedVersionId: number | null = null
-  for (const update of updates) {
-    switch (update.action) {
-      case 'assign-uuid':
-        if (view.viewUuid !== update.uuid) throw invalid('Cannot reassign the uuid of a view')
-        break
-      case 'upgrade-format-version':
-        if (update.formatVersion !== viewFormatVersion) {
-          throw new PotokError(
-            'Unsupported',
-            `Cannot upgrade view to unsupported format version: v${update.formatVersion} (supported: v${viewFormatVersion})`,
-          )
-        }
-        break
-      case 'add-schema': {
-        const same = view.schemas.find((one) => isDeepStrictEqual(one.fields, update.schema.fields))
-        addedSchemaId = same?.schemaId ?? nextId(view.schemas.map((one) => one.schemaId))
-        if (same === undefined) {
-          const schema = { ...update.schema, schemaId: addedSchemaId }
-          view = { ...view, schemas: [...view.schemas, schema] }
-        }
-        break
-      }
-      case 'set-location':
-        view = { ...view, location: update.location.replace(/\/+$/, '') }
-        break
-      case 'set-properties':
-        view = { ...view, properties: { ...view.properties, ...update.updates } }
-        break
-      case 'remove-properties': {
-        const kept = Object.entries(view.properties).filter(
-          ([key]) => !update.removals.includes(key),
-        )
-        view = { ...view, properties: Object.fromEntries(kept) }
-        break
-      }
-      case 'add-view-version': {
-        const schemaId =
-          update.viewVersion.schemaId === lastAdded ? addedSchemaId : update.viewVersion.schemaId
-        if (schemaId === null)
-          throw invalid('Cannot set last added schema: no schema has been added')
-        if (!view.schemas.some((schema) => schema.schemaId === schemaId)) {
-          throw invalid(`Cannot add version with unknown schema: ${schemaId}`)
-        }
-        const version = { ...update.viewVersion, schemaId }
-        checkVersion(version)
-        const same = view.versions.find((one) => isSameVersion(one, version))
-        addedVersionId = same?.versionId ?? nextId(view.versions.map((one) => one.versionId))
-        if (same === undefined) {
-          const added = { ...version, versionId: addedVersionId }
-          view = { ...view, versions: [...view.versions, added] }
-        }
-        break
-      }
-      case 'set-current-view-version':
-        view = setCurrent(view, update.viewVersionId, addedVersionId, nowMs)
-        break
-    }
+  const draft: ViewDraft = {
+    view: base,
+    lastSchemaId: null,
+    lastVersionId: null,
+    addedVersionIds: new Set(),
+    becameCurrentMs: null,
   }
-  return prune(view)
+  for (const update of updates) applyUpdate(draft, update, nowMs)
+  const { view } = draft
+  if (isDeepStrictEqual(view, base)) return base
+  if (view.properties[dropDialectProperty]?.toLowerCase() !== 'true') {
+    checkDialectsKept(base, view)
+  }
+  const logged =
+    draft.becameCurrentMs === null
+      ? view
+      : {
+          ...view,
+          versionLog: [
+            ...view.versionLog,
+            { timestampMs: draft.becameCurrentMs, versionId: view.currentVersionId },
+          ],
+        }
+  return withoutOldVersions(logged, draft.addedVersionIds)
 }
 
-function setCurrent(
-  view: ViewMetadata,
-  wanted: number,
-  added: number | null,
-  nowMs: number,
-): ViewMetadata {
-  const versionId = wanted === lastAdded ? added : wanted
+function applyUpdate(draft: ViewDraft, update: ViewUpdate, nowMs: number): void {
+  const { view } = draft
+  switch (update.action) {
+    case 'assign-uuid':
+      if (view.viewUuid !== update.uuid) throw illegalArgument('Cannot reassign uuid')
+      return
+    case 'upgrade-format-version':
+      if (update.formatVersion < view.formatVersion) {
+        throw illegalArgument(
+          `Cannot downgrade v${view.formatVersion} view to v${update.formatVersion}`,
+        )
+      }
+      if (update.formatVersion > viewFormatVersion) {
+        throw unsupported(
+          `Cannot upgrade view to unsupported format version: v${update.formatVersion} (supported: v${viewFormatVersion})`,
+        )
+      }
+      return
+    case 'add-schema':
+      addSchema(draft, update.schema)
+      return
+    case 'set-location':
+      draft.view = { ...view, location: update.location.replace(/\/+$/, '') }
+      return
+    case 'set-properties':
+      draft.view = { ...view, properties: { ...view.properties, ...update.updates } }
+      return
+    case 'remove-properties': {
+      const kept = Object.entries(view.properties).filter(([key]) => !update.removals.includes(key))
+      draft.view = { ...view, properties: Object.fromEntries(kept) }
+      return
+    }
+    case 'add-view-version':
+      addVersion(draft, update.viewVersion)
+      return
+    case 'set-current-view-version':
+      setCurrent(draft, update.viewVersionId, nowMs)
+      return
+  }
+}
+
+function addSchema(draft: ViewDraft, schema: Schema): void {
+  const { view } = draft
+  const same = view.schemas.find((one) => isDeepStrictEqual(one.fields, schema.fields))
+  draft.lastSchemaId = same?.schemaId ?? nextId(view.schemas.map((one) => one.schemaId))
+  if (same !== undefined) return
+  const added = { ...schema, schemaId: draft.lastSchemaId }
+  draft.view = { ...view, schemas: [...view.schemas, added] }
+}
+
+function addVersion(draft: ViewDraft, wanted: ViewVersion): void {
+  const { view } = draft
+  const schemaId = wanted.schemaId === lastAdded ? draft.lastSchemaId : wanted.schemaId
+  if (schemaId === null) {
+    throw validationFailed('Cannot set last added schema: no schema has been added')
+  }
+  if (!view.schemas.some((schema) => schema.schemaId === schemaId)) {
+    throw illegalArgument(`Cannot add version with unknown schema: ${schemaId}`)
+  }
+  const version = { ...wanted, schemaId }
+  checkDialects(version)
+  const same = view.versions.find((one) => isSameVersion(one, version))
+  if (same !== undefined) {
+    draft.lastVersionId = same.versionId
+    return
+  }
+  const taken = nextId(view.versions.map((one) => one.versionId))
+  draft.lastVersionId = Math.max(taken, wanted.versionId)
+  draft.addedVersionIds.add(draft.lastVersionId)
+  draft.view = {
+    ...view,
+    versions: [...view.versions, { ...version, versionId: draft.lastVersionId }],
+  }
+}
+
+function setCurrent(draft: ViewDraft, wanted: number, nowMs: number): void {
+  const { view } = draft
+  const versionId = wanted === lastAdded ? draft.lastVersionId : wanted
   if (versionId === null) {
-    throw invalid('Cannot set last version id: no current version id has been set')
+    throw validationFailed('Cannot set last version id: no current version id has been set')
   }
   const version = view.versions.find((one) => one.versionId === versionId)
   if (version === undefined) {
-    throw invalid(`Cannot set current version to unknown version: ${versionId}`)
+    throw illegalArgument(`Cannot set current version to unknown version: ${versionId}`)
   }
-  if (versionId === view.currentVersionId) return view
-  const timestampMs = versionId === added ? version.timestampMs : nowMs
+  if (versionId === view.currentVersionId) return
+  draft.becameCurrentMs = draft.addedVersionIds.has(versionId) ? version.timestampMs : nowMs
+  draft.view = { ...view, currentVersionId: versionId }
+}
+
+function withoutOldVersions(view: ViewMetadata, added: ReadonlySet<number>): ViewMetadata {
+  const wanted = checkHistorySize(view.properties)
+  const count = Math.max(wanted, new Set([...added, view.currentVersionId]).size)
+  if (view.versions.length <= count) return view
+  const others = view.versions
+    .map((version) => version.versionId)
+    .filter((id) => id !== view.currentVersionId)
+    .sort((a, b) => b - a)
+  const kept = new Set([view.currentVersionId, ...others.slice(0, count - 1)])
+  let versionLog: ViewMetadata['versionLog'][number][] = []
+  for (const entry of view.versionLog) {
+    if (kept.has(entry.versionId)) versionLog.push(entry)
+    else versionLog = []
+  }
   return {
     ...view,
-    currentVersionId: versionId,
-    versionLog: [...view.versionLog, { timestampMs, versionId }],
+    versions: view.versions.filter((version) => kept.has(version.versionId)),
+    versionLog,
   }
 }
 
-function prune(view: ViewMetadata): ViewMetadata {
-  const wanted = Number(view.properties[historyProperty] ?? historyDefault)
-  const kept = Number.isSafeInteger(wanted) && wanted >= 1 ? wanted : historyDefault
-  if (view.versions.length <= kept) return view
-  const newest = [...view.versions].sort((a, b) => b.versionId - a.versionId).slice(0, kept)
-  const ids = new Set([...newest.map((version) => version.versionId), view.currentVersionId])
-  return {
-    ...view,
-    versions: view.versions.filter((version) => ids.has(version.versionId)),
-    versionLog: view.versionLog.filter((entry) => ids.has(entry.versionId)),
+function checkHistorySize(properties: Readonly<Record<string, string>>): number {
+  const text = properties[historyProperty]
+  const size = text === undefined ? historyDefault : Number(text)
+  if (!Number.isSafeInteger(size) || size < 1) {
+    throw illegalArgument(`${historyProperty} must be positive but was ${text}`)
   }
+  return size
 }
 
 function isSameVersion(a: ViewVersion, b: ViewVersion): boolean {
@@ -152,21 +214,32 @@ function isSameVersion(a: ViewVersion, b: ViewVersion): boolean {
   )
 }
 
-function checkVersion(version: ViewVersion): void {
+function checkDialects(version: ViewVersion): void {
   const dialects = new Set<string>()
   for (const { dialect } of version.representations) {
     const name = dialect.toLowerCase()
     if (dialects.has(name)) {
-      throw invalid(`Invalid view version: Cannot add multiple queries for dialect ${name}`)
+      throw illegalArgument(`Invalid view version: Cannot add multiple queries for dialect ${name}`)
     }
     dialects.add(name)
   }
 }
 
-function nextId(ids: readonly number[]): number {
-  return ids.reduce((next, id) => Math.max(next, id + 1), 0)
+/** An engine that could read the view before must not lose it by another's replacement. */
+function checkDialectsKept(before: ViewMetadata, after: ViewMetadata): void {
+  const previous = dialectsOf(before)
+  const next = dialectsOf(after)
+  if (previous.every((dialect) => next.includes(dialect))) return
+  throw illegalArgument(
+    `Cannot replace view due to loss of view dialects (${dropDialectProperty}=false):\nPrevious dialects: [${previous.join(', ')}]\nNew dialects: [${next.join(', ')}]`,
+  )
 }
 
-function invalid(message: string): PotokError {
-  return new PotokError('InvalidInput', message)
+function dialectsOf(view: ViewMetadata): string[] {
+  const current = view.versions.find((version) => version.versionId === view.currentVersionId)
+  return (current?.representations ?? []).map(({ dialect }) => dialect.toLowerCase())
+}
+
+function nextId(ids: readonly number[]): number {
+  return ids.reduce((next, id) => Math.max(next, id + 1), 0)
 }
