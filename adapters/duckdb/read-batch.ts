@@ -144,12 +144,12 @@ function createNulls(rowCount: number): {
 }
 
 /** The bit mask, a bit a row, or null where all rows are valid. */
-function validityOf(vector: duckdb.Vector, count: number): Uint8Array | null {
+export function validityOf(vector: duckdb.Vector, count: number): Uint8Array | null {
   const bytes = duckdb.vector_get_validity(vector, Math.ceil(count / 64) * 8) as Uint8Array | null
   return bytes ?? null
 }
 
-function isValid(validity: Uint8Array, row: number): boolean {
+export function isValid(validity: Uint8Array, row: number): boolean {
   return ((validity[row >>> 3] as number) & (1 << (row & 7))) !== 0
 }
 
@@ -252,7 +252,7 @@ function createMapBuilder(rowCount: number): Builder {
   }
 }
 
-function vectorData(vector: duckdb.Vector, byteCount: number): Uint8Array {
+export function vectorData(vector: duckdb.Vector, byteCount: number): Uint8Array {
   return byteCount === 0 ? new Uint8Array(0) : duckdb.vector_get_data(vector, byteCount)
 }
 

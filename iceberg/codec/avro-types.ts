@@ -34,6 +34,7 @@ const canonicalNames: ReadonlyMap<number, string> = new Map([
   [132, 'split_offsets'],
   [135, 'equality_ids'],
   [140, 'sort_order_id'],
+  [143, 'referenced_data_file'],
   // manifest list
   [500, 'manifest_path'],
   [501, 'manifest_length'],

@@ -82,6 +82,7 @@ export function manifestSchemaText(
             ? []
             : [optional(135, 'equality_ids', { type: 'array', items: 'int', 'element-id': 136 })]),
           optional(140, 'sort_order_id', 'int'),
+          optional(143, 'referenced_data_file', 'string'),
         ],
       }),
     ],

@@ -45,6 +45,7 @@ type WireDataFile = {
   split_offsets?: number[] | null
   equality_ids?: number[] | null
   sort_order_id?: number | null
+  referenced_data_file?: string | null
 }
 
 type WireEntry = {
@@ -130,6 +131,7 @@ function toWire(
       split_offsets: file.splitOffsets === undefined ? null : [...file.splitOffsets],
       equality_ids: file.equalityIds === undefined ? null : [...file.equalityIds],
       sort_order_id: file.sortOrderId ?? null,
+      referenced_data_file: file.referencedDataFile ?? null,
     },
   }
 }
@@ -163,6 +165,7 @@ function fromWire(
     ...given('splitOffsets', file.split_offsets),
     ...given('equalityIds', file.equality_ids),
     ...given('sortOrderId', file.sort_order_id),
+    ...given('referencedDataFile', file.referenced_data_file),
   }
   return {
     status,

@@ -36,7 +36,8 @@ export function encodeSnapshot(snapshot: Snapshot): WireObject {
     ),
     'timestamp-ms': snapshot.timestampMs,
     summary: snapshot.summary,
-    'manifest-list': snapshot.manifestList,
+    // Old v1 snapshots list their manifests themselves (`manifests`, kept as it was).
+    ...(snapshot.manifestList === '' ? {} : { 'manifest-list': snapshot.manifestList }),
     ...present('schema-id', snapshot.schemaId),
   }
 }

@@ -1,49 +1,65 @@
 /**
- * Scan planning: the live files of a snapshot that may hold rows of a filter. Three sieves, each of which may
- * only let go what certainly doesn't match: manifests by the partition summaries in the manifest list, files
- * by their partition, files by the bounds of their columns. Rows are filtered by whoever reads the files.
+ * Scan planning: the live files of a snapshot that may hold rows of a filter (`may-hold.ts`), and which delete
+ * files apply to each. Rows are filtered by whoever reads the files.
  */
-import { PotokError } from '../../kernel/errors.ts'
 import type { ObjectStore } from '../../kernel/ports.ts'
-import { decodeSingleValue, isOfType } from '../codec/single-value.ts'
-import type { DataFile, ManifestEntry, ManifestFile, PartitionValue } from '../spec/data-file.ts'
-import {
-  currentSchema,
-  fieldByName,
-  mainSnapshotId,
-  partitionSpecById,
-  partitionTypes,
-  snapshotById,
-} from '../spec/schema.ts'
-import type { IcebergType, NestedField, TableMetadata } from '../spec/table-metadata.ts'
-import { parseTransform } from '../spec/transforms.ts'
+import type { ManifestEntry } from '../spec/data-file.ts'
+import { currentSchema, mainSnapshotId, snapshotById } from '../spec/schema.ts'
+import type { StructType, TableMetadata } from '../spec/table-metadata.ts'
+import { bindFilter } from './bind-filter.ts'
+import { assignDeletes, type FileTask } from './assign-deletes.ts'
 import { type LiveFile, liveFileOf } from './live-files.ts'
 import { loadManifests } from './load-manifests.ts'
 import type { ManifestCache } from './manifest-cache.ts'
-import { mayOverlap, projectRange, type Range, rangeOf, type ScanFilter } from './scan-filter.ts'
+import { mayHoldRows, type PartitionSieve, partitionSieve } from './may-hold.ts'
+import type { ScanFilter } from './scan-filter.ts'
+import { snapshotManifests } from './snapshot-manifests.ts'
 
 export type { LiveFile } from './live-files.ts'
 export { createManifestCache, type ManifestCache } from './manifest-cache.ts'
 
 export type PlannedScan = { readonly files: LiveFile[]; readonly deleteFiles: LiveFile[] }
 
-export async function planScan(
-  io: { readonly store: ObjectStore; readonly manifests: ManifestCache },
+export type ScanOptions = {
+  /** Else the head of main. */
+  readonly snapshotId?: bigint
+  readonly filter?: ScanFilter
+  /** By which the filter names its columns; else the table's current one. */
+  readonly schema?: StructType
+}
+
+type ScanIo = {
+  readonly store: Pick<ObjectStore, 'read'>
+  readonly manifests: ManifestCache
+}
+
+/** Data files with the deletes that apply to each, and nothing that applies to none. */
+export async function planFileTasks(
+  io: ScanIo,
   metadata: TableMetadata,
-  options: { readonly snapshotId?: bigint; readonly filter?: ScanFilter } = {},
+  options: ScanOptions = {},
+): Promise<FileTask[]> {
+  const { files, deleteFiles } = await planScan(io, metadata, options)
+  return assignDeletes(metadata, files, deleteFiles)
+}
+
+export async function planScan(
+  io: ScanIo,
+  metadata: TableMetadata,
+  options: ScanOptions = {},
 ): Promise<PlannedScan> {
   const snapshotId = options.snapshotId ?? mainSnapshotId(metadata)
   if (snapshotId === null) return { files: [], deleteFiles: [] }
   const snapshot = snapshotById(metadata, snapshotId)
-  const columns = columnRanges(metadata, options.filter ?? [])
+  const filter = bindFilter(options.schema ?? currentSchema(metadata), options.filter ?? [])
   const sieves = new Map<number, PartitionSieve>()
   const sieveOf = (specId: number): PartitionSieve => {
-    const found = sieves.get(specId) ?? partitionSieve(metadata, specId, columns)
+    const found = sieves.get(specId) ?? partitionSieve(metadata, specId, filter)
     sieves.set(specId, found)
     return found
   }
 
-  const manifests = (await io.manifests.manifestList(snapshot.manifestList)).filter(
+  const manifests = (await snapshotManifests(io.manifests, snapshot)).filter(
     (manifest) =>
       (manifest.addedFilesCount !== 0 || manifest.existingFilesCount !== 0) &&
       sieveOf(manifest.partitionSpecId).mayHoldManifest(manifest),
@@ -62,86 +78,11 @@ export async function planScan(
         // Delete files: their columns are those of the deletes, not of the rows asked for.
         if (entry.dataFile.content !== 'data') {
           result.deleteFiles.push(liveFileOf(entry, manifest))
-        } else if (mayHoldRows(entry.dataFile, columns)) {
+        } else if (mayHoldRows(entry.dataFile, filter)) {
           result.files.push(liveFileOf(entry, manifest))
         }
       }
     }
   }
   return result
-}
-
-type ColumnRange = { readonly field: NestedField; readonly range: Range }
-
-function columnRanges(metadata: TableMetadata, filter: ScanFilter): ColumnRange[] {
-  const schema = currentSchema(metadata)
-  return filter.map((predicate) => {
-    const field = fieldByName(schema, predicate.column)
-    if (field === null || typeof field.type !== 'string') {
-      throw new PotokError('InvalidInput', `no column ${predicate.column} can be filtered by`, {
-        context: { location: metadata.location, column: predicate.column },
-      })
-    }
-    const values = predicate.op === 'in' ? predicate.values : [predicate.value]
-    if (!values.every((value) => isOfType(field.type, value))) {
-      throw new PotokError('InvalidInput', `${predicate.column} is compared with another type`, {
-        context: { column: predicate.column, type: field.type },
-      })
-    }
-    return { field, range: rangeOf(predicate) }
-  })
-}
-
-type PartitionSieve = {
-  mayHoldManifest(manifest: ManifestFile): boolean
-  mayHoldPartition(partition: readonly PartitionValue[]): boolean
-}
-
-function partitionSieve(
-  metadata: TableMetadata,
-  specId: number,
-  columns: readonly ColumnRange[],
-): PartitionSieve {
-  const spec = partitionSpecById(metadata, specId)
-  const types = partitionTypes(metadata.schemas, spec)
-  const checks: { at: number; type: IcebergType; range: Range }[] = []
-  for (const [at, partitionField] of spec.fields.entries()) {
-    for (const { field, range } of columns) {
-      if (field.id !== partitionField.sourceId) continue
-      const projected = projectRange(parseTransform(partitionField.transform), field.type, range)
-      if (projected !== null) checks.push({ at, type: types[at] as IcebergType, range: projected })
-    }
-  }
-  return {
-    mayHoldManifest: (manifest) =>
-      checks.every(({ at, type, range }) => {
-        const summary = manifest.partitions?.[at]
-        if (summary === undefined) return true
-        const lower = summary.lowerBound && decodeSingleValue(type, summary.lowerBound)
-        const upper = summary.upperBound && decodeSingleValue(type, summary.upperBound)
-        return mayOverlap(range, lower ?? null, upper ?? null)
-      }),
-    mayHoldPartition: (partition) =>
-      checks.every(({ at, range }) => {
-        const value = partition[at]
-        if (value === undefined) return true
-        // Rows without a value match no comparison.
-        return value !== null && mayOverlap(range, value, value)
-      }),
-  }
-}
-
-function mayHoldRows(file: DataFile, columns: readonly ColumnRange[]): boolean {
-  return columns.every(({ field, range }) => {
-    const values = file.valueCounts?.get(field.id)
-    const nulls = file.nullValueCounts?.get(field.id)
-    if (values !== undefined && nulls !== undefined && values > 0 && nulls >= values) return false
-    const lower = file.lowerBounds?.get(field.id)
-    const upper = file.upperBounds?.get(field.id)
-    return mayOverlap(
-      range,
-      lower === undefined ? null : decodeSingleValue(field.type, lower),
-      upper === undefined ? null : decodeSingleValue(field.type, upper),
-    )
-  })
 }

@@ -23,6 +23,8 @@ export type DataFile = {
   readonly splitOffsets?: readonly number[]
   readonly equalityIds?: readonly number[]
   readonly sortOrderId?: number
+  /** Of a position delete file: the one data file whose rows it deletes. */
+  readonly referencedDataFile?: string
 }
 
 export type ManifestEntry = {
