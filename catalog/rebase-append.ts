@@ -16,6 +16,7 @@ import { unknownCount } from '../iceberg/codec/manifest-list.ts'
 import { rebasedOffsets } from '../iceberg/sink/positions.ts'
 import type { ManifestFile } from '../iceberg/spec/data-file.ts'
 import type { Snapshot, TableMetadata } from '../iceberg/spec/table-metadata.ts'
+import { ancestorsOf } from '../iceberg/transaction/snapshot-history.ts'
 import { summaryOffsetsKey } from '../kernel/tables.ts'
 
 /** An append that the table as it is can't take as it is. */
@@ -53,8 +54,10 @@ export function staleAppendOf(metadata: TableMetadata, commit: TableCommit): Sta
     metadata.formatVersion > 1 && snapshot.sequenceNumber <= metadata.lastSequenceNumber
   if (snapshot.parentSnapshotId === head.snapshotId && !isBehind) return null
   if (snapshot.parentSnapshotId === undefined) return { snapshot, parent: null, head }
-  const parent = ancestorOf(head, snapshot.parentSnapshotId, byId)
-  return parent === null ? null : { snapshot, parent, head }
+  for (const parent of ancestorsOf(byId, head.snapshotId)) {
+    if (parent.snapshotId === snapshot.parentSnapshotId) return { snapshot, parent, head }
+  }
+  return null
 }
 
 /** The one snapshot that a commit appends to a branch without asserting the branch's snapshot. */
@@ -79,16 +82,6 @@ function refOf(commit: TableCommit, snapshot: Snapshot) {
   )
   const [ref] = refs
   return refs.length === 1 && ref?.action === 'set-snapshot-ref' ? ref : undefined
-}
-
-function ancestorOf(head: Snapshot, id: bigint, byId: Map<bigint, Snapshot>): Snapshot | null {
-  let at: Snapshot | undefined = head
-  while (at !== undefined && at.snapshotId !== id) {
-    // Each is looked at once: a cycle in a doctored table must not hang the catalog.
-    byId.delete(at.snapshotId)
-    at = at.parentSnapshotId === undefined ? undefined : byId.get(at.parentSnapshotId)
-  }
-  return at ?? null
 }
 
 /** null: it doesn't only add, or what it builds on has gone. */

@@ -8,6 +8,7 @@ import { PotokError } from '../kernel/errors.ts'
 import type { Catalog, LoadedTable, TableCommit, TableIdentifier } from '../iceberg/catalog.ts'
 import type { Snapshot, TableMetadata } from '../iceberg/spec/table-metadata.ts'
 import type { TableRequirement, TableUpdate } from '../iceberg/spec/table-updates.ts'
+import { type ListStore, rebasedCommit } from './memory-rebase.ts'
 
 export type MemoryCatalog = Catalog & {
   /** Told of each commit that got in. */
@@ -20,8 +21,8 @@ export function createMemoryCatalog(options: {
   warehouse: string
   nowMs: () => number
   uuid: () => string
-  /** As potok's own catalog has it; without, as any other. */
-  assertProperty?: boolean
+  /** Where manifest lists are: then it rebases appends, as potok's own catalog; without, it is as any other. */
+  rebaseIn?: ListStore | undefined
 }): MemoryCatalog {
   const tables = new Map<string, LoadedTable>()
   let version = 0
@@ -40,6 +41,27 @@ export function createMemoryCatalog(options: {
     return table
   }
 
+  /** One after another: rebasing reads files, and nothing may change meanwhile. */
+  let last: Promise<unknown> = Promise.resolve()
+  function applyRebased(
+    rebaseIn: ListStore,
+    commits: readonly TableCommit[],
+  ): Promise<LoadedTable[]> {
+    const result = last.then(async () => {
+      for (const commit of commits) {
+        const { metadata } = find(commit.identifier)
+        for (const requirement of commit.requirements) check(requirement, metadata)
+      }
+      const rebased: TableCommit[] = []
+      for (const commit of commits) {
+        rebased.push(await rebasedCommit(rebaseIn, find(commit.identifier).metadata, commit))
+      }
+      return apply(rebased)
+    })
+    last = result.catch(() => undefined)
+    return result
+  }
+
   function apply(commits: readonly TableCommit[]): LoadedTable[] {
     const before = commits.map(({ identifier }) => find(identifier))
     const next = commits.map((commit, i) => {
@@ -54,7 +76,7 @@ export function createMemoryCatalog(options: {
   }
 
   const catalog: MemoryCatalog = {
-    features: { assertProperty: options.assertProperty ?? false },
+    features: { assertProperty: options.rebaseIn !== undefined },
     afterApply: () => {},
     async listNamespaces() {
       return []
@@ -104,7 +126,9 @@ export function createMemoryCatalog(options: {
       tables.delete(nameOf(identifier))
     },
     async commit(commits) {
-      return apply(commits)
+      return options.rebaseIn === undefined
+        ? apply(commits)
+        : applyRebased(options.rebaseIn, commits)
     },
     plant(identifier, metadata) {
       keep(identifier, metadata)

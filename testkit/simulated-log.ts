@@ -31,6 +31,8 @@ export function createSimulatedLog(options: {
   random: Random
   /** In front of each call of a reader; throws: the call failed. */
   beforeRead?: (call: 'open' | 'seek' | 'poll' | 'acknowledge') => Promise<void>
+  /** Log partitions of the next reader; all where it isn't given. */
+  assign?: () => readonly number[]
 }): SimulatedLog {
   const { partitionCount, time, random } = options
   const beforeRead = options.beforeRead ?? (async () => {})
@@ -81,10 +83,11 @@ export function createSimulatedLog(options: {
   }
 
   function openReader(group: string): LogReader {
-    const positions = new Map(partitions.map((_, logPartition) => [logPartition, 0]))
+    const assignment = options.assign?.() ?? partitions.map((_, logPartition) => logPartition)
+    const positions = new Map(assignment.map((logPartition) => [logPartition, 0]))
     let isOpen = true
     return {
-      assignment: () => partitions.map((_, logPartition) => logPartition),
+      assignment: () => [...assignment],
       async seek(logPartition, offset) {
         await beforeRead('seek')
         const { startOffset, endOffset } = partition(logPartition)

@@ -3,13 +3,14 @@
  * be in or known to be superseded (DESIGN §4 points 3 to 6).
  *
  * Invariants:
- * - Every attempt names the same data files, the same positions and the same commit id, and asserts the
- *   snapshots that it was staged on. All attempts on one base exclude each other: the first one that lands
- *   moves the snapshot, and a delayed one can't land any more. So a batch is in at most once.
+ * - Every attempt names the same data files, the same positions and the same commit id, and has a fence
+ *   (commit-fence.ts): the snapshots that it was staged on, or the positions that it sets. All attempts on one
+ *   base exclude each other: the first one that lands moves both, and a delayed one can't land any more. By
+ *   position that holds of attempts on different bases, too. So a batch is in at most once.
  * - Where the stored positions are still our starts, the batch is not in: a commit always moves one. Where
  *   they moved and our commit id isn't in the lineage, somebody else wrote those records.
- * - Nothing is deleted unless every attempt that named it got a definite answer and main's lineage was seen
- *   back to the base. All else is left to orphan removal.
+ * - Nothing is deleted unless every attempt that named it got a definite answer, none can land any more, and
+ *   main's lineage was seen back to the base. All else is left to orphan removal.
  *
  * A look that fails is repeated: without it nothing is decided. Only the abort signal ends that.
  */
@@ -17,13 +18,14 @@ import { describeError, type ErrorKind, isPotokError, PotokError } from '../../k
 import type { Clock, IdSource, Logger, ObjectStore } from '../../kernel/ports.ts'
 import { summaryCommitIdKey, summaryOffsetsKey } from '../../kernel/tables.ts'
 import type { Catalog, LoadedTable, TableCommit } from '../catalog.ts'
-import type { TableRequirement } from '../spec/table-updates.ts'
+import { mainSnapshotId } from '../spec/schema.ts'
+import type { TableMetadata } from '../spec/table-metadata.ts'
 import type { ManifestCache } from '../scan/manifest-cache.ts'
 import { stageSnapshot } from '../transaction/stage-snapshot.ts'
+import { type CommitFence, createCommitFence, type FencedBatch, hasMoved } from './commit-fence.ts'
 import {
   encodeOffsets,
   encodePosition,
-  isSamePosition,
   lineageOf,
   type OffsetRange,
   positionKey,
@@ -32,15 +34,12 @@ import { readState, type Sleep, stateOf, tableName } from './read-state.ts'
 import { SinkHalt } from './sink-halt.ts'
 import type { LogPosition, SinkState, StagedTable } from './sink-processor.ts'
 
-export type Batch = {
+export type Batch = FencedBatch & {
   /** In the summary of every snapshot of every attempt: by it a lost answer is cleared up. */
   readonly commitId: string
   readonly staged: readonly StagedTable[]
-  /** As the tables stored them when the batch was begun; nothing for a partition never stored. */
-  readonly stored: ReadonlyMap<number, LogPosition>
-  /** Where reading began, and the positions to store, for the same log partitions. */
+  /** Where reading began, for the log partitions of `ends`, the positions to store. */
   readonly starts: ReadonlyMap<number, LogPosition>
-  readonly ends: ReadonlyMap<number, LogPosition>
 }
 
 export type CommitOutcome =
@@ -64,6 +63,7 @@ export type CommitIo = {
   readonly signal: AbortSignal
   readonly onCrashPoint: CrashHook
   readonly canRebase: (current: SinkState) => boolean
+  readonly chosenBy: readonly string[]
   readonly report: (event: CommitEvent, error?: unknown) => void
 }
 export type CommitEvent = 'conflict' | 'unknown' | 'unknown_resolved' | 'look_failed' | 'failed'
@@ -72,6 +72,8 @@ type Attempt = {
   readonly commits: readonly TableCommit[]
   /** Manifests and manifest lists of this attempt alone. */
   readonly written: readonly string[]
+  /** By table. */
+  readonly snapshotIds: readonly bigint[]
   readonly base: SinkState
   isDefinite: boolean
 }
@@ -84,6 +86,7 @@ export async function commitBatch(
   batch: Batch,
   base: SinkState,
 ): Promise<CommitOutcome> {
+  const fence = createCommitFence(io.catalog, batch, io.chosenBy)
   let state = base
   let attempt: Attempt | null = null
   let isEveryAttemptDefinite = true
@@ -91,8 +94,8 @@ export async function commitBatch(
     let isSent = false
     try {
       // The same bytes are sent again while the base stands: fewer orphans, and the look finds either.
-      if (attempt === null || !isSameBase(attempt.base, state)) {
-        attempt = await stageAttempt(io, batch, state)
+      if (attempt === null || !fence.isSameBase(attempt.base, state)) {
+        attempt = await stageAttempt(io, batch, state, fence)
       }
       // CRASH POINT 3: manifests written, commit not sent. They are orphans; nothing refers to them.
       await io.onCrashPoint(3)
@@ -101,7 +104,9 @@ export async function commitBatch(
       const tables = await io.catalog.commit(attempt.commits)
       // CRASH POINT 4: the commit is in, we don't know it. The next start reads positions from the table.
       await io.onCrashPoint(4)
-      return { kind: 'committed', state: await stateAfter(io, batch, tables) }
+      const after = await stateAfter(io, batch, tables)
+      await deleteReplaced(io, attempt, after)
+      return { kind: 'committed', state: after }
     } catch (error) {
       if (error instanceof SinkHalt || io.signal.aborted) throw error
       if (isSent && attempt !== null && isOutcomeUnknown(error)) {
@@ -121,10 +126,9 @@ export async function commitBatch(
     }
     // A proxy that repeats requests can make a conflict of our own success. So even a definite answer is
     // believed for deleting only where the lineage shows that our commit isn't there.
-    const isProvenOut = isSeenBackTo(state, base)
-    if (isProvenOut && attempt?.isDefinite === true && !isSameBase(attempt.base, state)) {
-      await deleteQuietly(io, attempt.written)
-    }
+    const isProvenOut =
+      isSeenBackTo(state, base) && (attempt === null || fence.isFencedOut(attempt.base, state))
+    if (isProvenOut && attempt?.isDefinite === true) await deleteQuietly(io, attempt.written)
     if (hasMoved(state, batch) || !io.canRebase(state)) {
       if (isProvenOut && isEveryAttemptDefinite) await deleteQuietly(io, dataFilePaths(batch))
       return { kind: 'superseded' }
@@ -133,7 +137,12 @@ export async function commitBatch(
   }
 }
 
-async function stageAttempt(io: CommitIo, batch: Batch, state: SinkState): Promise<Attempt> {
+async function stageAttempt(
+  io: CommitIo,
+  batch: Batch,
+  state: SinkState,
+  fence: CommitFence,
+): Promise<Attempt> {
   const summary = {
     [summaryCommitIdKey]: batch.commitId,
     [summaryOffsetsKey]: encodeOffsets(offsetsOf(batch, state)),
@@ -144,6 +153,7 @@ async function stageAttempt(io: CommitIo, batch: Batch, state: SinkState): Promi
   }
   const commits: TableCommit[] = []
   const written: string[] = []
+  const snapshotIds: bigint[] = []
   for (const [index, { identifier, dataFiles }] of batch.staged.entries()) {
     const table = state.tables[index]
     if (table === undefined || tableName(table) !== tableName({ identifier })) {
@@ -156,26 +166,17 @@ async function stageAttempt(io: CommitIo, batch: Batch, state: SinkState): Promi
       summary,
       setProperties,
     })
-    commits.push(withFence(staged.commit, table))
+    commits.push(fence.fenced(staged.commit, state, index))
     written.push(...staged.written)
+    snapshotIds.push(staged.snapshotId)
   }
-  return { commits, written, base: state, isDefinite: true }
+  return { commits, written, snapshotIds, base: state, isDefinite: true }
 }
 
-/** Our fence, whatever staging itself asserts: this table, at this snapshot. */
-function withFence(commit: TableCommit, table: LoadedTable): TableCommit {
-  const { metadata } = table
-  const requirements: TableRequirement[] = commit.requirements.filter(
-    ({ type }) => type !== 'assert-table-uuid' && type !== 'assert-ref-snapshot-id',
-  )
-  requirements.push(
-    { type: 'assert-table-uuid', uuid: metadata.tableUuid },
-    { type: 'assert-ref-snapshot-id', ref: 'main', snapshotId: mainSnapshotId(table) },
-  )
-  return { ...commit, requirements }
-}
-
-/** Every summary names all log partitions, those that stood still with an empty range (positions.ts). */
+/**
+ * Every summary names all log partitions, those that stood still with an empty range (positions.ts). Of those
+ * that are others' the catalog puts in the present stand where it rebases the snapshot.
+ */
 function offsetsOf(batch: Batch, state: SinkState): Map<number, OffsetRange> {
   const ranges = new Map<number, OffsetRange>()
   for (const [logPartition, { nextOffset }] of state.positions) {
@@ -230,36 +231,14 @@ function isCommitted(state: SinkState, batch: Batch): boolean {
   )
 }
 
-function hasMoved(state: SinkState, batch: Batch): boolean {
-  return [...batch.ends.keys()].some(
-    (logPartition) =>
-      !isSamePosition(state.positions.get(logPartition), batch.stored.get(logPartition)),
-  )
-}
-
 /** False where snapshots between the base and now were expired: ours could have been among them. */
 function isSeenBackTo(state: SinkState, base: SinkState): boolean {
   return state.tables.every((table, index) => {
     const baseTable = base.tables[index]
     const { snapshots, isComplete } = lineageOf(table.metadata)
-    const baseId = baseTable === undefined ? null : mainSnapshotId(baseTable)
+    const baseId = baseTable === undefined ? null : mainSnapshotId(baseTable.metadata)
     return isComplete || snapshots.some(({ snapshotId }) => snapshotId === baseId)
   })
-}
-
-function isSameBase(a: SinkState, b: SinkState): boolean {
-  return a.tables.every((table, index) => {
-    const other = b.tables[index]
-    return (
-      other !== undefined &&
-      table.metadata.tableUuid === other.metadata.tableUuid &&
-      mainSnapshotId(table) === mainSnapshotId(other)
-    )
-  })
-}
-
-function mainSnapshotId({ metadata }: LoadedTable): bigint | null {
-  return metadata.refs.main?.snapshotId ?? metadata.currentSnapshotId
 }
 
 /** The port `Catalog` says which failures of a commit are definite; everything else may be in. */
@@ -277,6 +256,39 @@ function isOutcomeUnknown(error: unknown): boolean {
 
 function dataFilePaths(batch: Batch): string[] {
   return batch.staged.flatMap(({ dataFiles }) => dataFiles.map(({ filePath }) => filePath))
+}
+
+/**
+ * The catalog has rebased our snapshots: the lists that it wrote took the place of ours, and a merged manifest
+ * may have been left out. Nothing else ever names these files, since no attempt can land beside this one.
+ */
+async function deleteReplaced(io: CommitIo, attempt: Attempt, now: SinkState): Promise<void> {
+  const lists = attempt.snapshotIds.map((snapshotId, index) =>
+    manifestListOf(now.tables[index]?.metadata, snapshotId),
+  )
+  if (lists.every((list) => list === undefined || attempt.written.includes(list))) return
+  const kept = new Set<string>()
+  try {
+    for (const list of lists) {
+      // Expired already: orphan removal sees to what is left.
+      if (list === undefined) return
+      kept.add(list)
+      for (const { manifestPath } of await io.manifests.manifestList(list)) kept.add(manifestPath)
+    }
+  } catch (error) {
+    const fields = { error: describeError(error) }
+    io.logger.warn(fields, 'what a rebase replaced is left to orphan removal')
+    return
+  }
+  const replaced = attempt.written.filter((location) => !kept.has(location))
+  await deleteQuietly(io, replaced)
+}
+
+function manifestListOf(
+  metadata: TableMetadata | undefined,
+  snapshotId: bigint,
+): string | undefined {
+  return metadata?.snapshots.find((one) => one.snapshotId === snapshotId)?.manifestList
 }
 
 /** Deleting spares orphan removal some work; it is never worth failing for. */

@@ -337,6 +337,7 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       onCrashPoint,
       signal: ending.signal,
       canRebase: (current) => processor.canRebase(current),
+      chosenBy: processor.chosenBy,
       report: (event: CommitEvent, error?: unknown) => {
         status.event(event)
         const fields = { group: config.group, error: error && describeError(error) }

@@ -44,6 +44,11 @@ export type StagedTable = {
 export interface SinkProcessor {
   /** The first table holds the positions that count; all are committed in one transaction and carry the same positions. */
   readonly tables: readonly TableIdentifier[]
+  /**
+   * Properties of the first table by which it chooses what to stage. They never go back to an earlier value.
+   * While they stand, `canRebase` holds.
+   */
+  readonly chosenBy: readonly string[]
   /** Called at start and whenever the sink goes back to step 1: everything collected is dropped. */
   begin(state: SinkState): void
   /** Takes a block in. Must not fail for bad records: they are values. Gives what is collected now. */

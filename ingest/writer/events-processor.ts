@@ -212,6 +212,7 @@ export function createEventsProcessor(
 
   return {
     tables: [eventsIdentifier, rejectedIdentifier],
+    chosenBy: [],
 
     begin(begun) {
       clear()

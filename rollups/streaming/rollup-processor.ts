@@ -14,7 +14,7 @@ import { addDetection, createSums, isLate, type PartialSums } from '../../kernel
 import { type PartialSumsRow, provisionalBatch } from '../../kernel/partial-sums-columns.ts'
 import type { Clock, IdSource, ParquetWriter } from '../../kernel/ports.ts'
 import { type RecordBlock, recordKind } from '../../kernel/record-block.ts'
-import { namespaceName, rollup5mTable } from '../../kernel/tables.ts'
+import { namespaceName, rollup5mTable, tableProperties } from '../../kernel/tables.ts'
 import { dayOfUs, formatDay, usPer5Minutes } from '../../kernel/time.ts'
 import { dataFileOf } from '../../iceberg/spec/from-definition.ts'
 import type {
@@ -173,6 +173,7 @@ export function createRollupProcessor(
 
   return {
     tables: [identifier],
+    chosenBy: [tableProperties.sealedUntil],
 
     begin(begun) {
       clear()

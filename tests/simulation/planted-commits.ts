@@ -3,6 +3,7 @@
  * something only if it finds every one of them.
  */
 import type { Batch, CommitIo, CommitOutcome } from '../../iceberg/sink/commit-batch.ts'
+import { createCommitFence } from '../../iceberg/sink/commit-fence.ts'
 import { encodeOffsets, encodePosition, positionKey } from '../../iceberg/sink/positions.ts'
 import { readState } from '../../iceberg/sink/read-state.ts'
 import type { SinkState } from '../../iceberg/sink/sink-processor.ts'
@@ -33,6 +34,7 @@ async function stage(
   for (const [i, { dataFiles }] of batch.staged.entries()) {
     const table = state.tables[i]
     if (table === undefined) throw new Error('a table is missing')
+    const fence = createCommitFence(io.catalog, batch, io.chosenBy)
     const { commit } = await stageSnapshot(io, table, {
       operation: 'append',
       add: dataFiles,
@@ -43,7 +45,7 @@ async function stage(
       },
       setProperties: options.withPositions === false ? {} : positionsOf(batch),
     })
-    commits.push(commit)
+    commits.push(fence.fenced(commit, state, i))
   }
   return commits
 }

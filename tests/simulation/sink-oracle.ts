@@ -34,14 +34,26 @@ export function faultlessStore(objects: ObjectMap): ObjectStore {
   return { read } as Partial<ObjectStore> as ObjectStore
 }
 
-/** Called with each commit that is sent: what adds a snapshot must assert the table and its snapshot. */
+/**
+ * Called with each commit that is sent: what adds a snapshot must assert the table, and its snapshot or every
+ * position that it sets.
+ */
 export function judgeRequest(commits: readonly TableCommit[]): void {
   for (const { identifier, requirements, updates } of commits) {
     if (!updates.some(({ action }) => action === 'add-snapshot')) continue
-    for (const type of ['assert-table-uuid', 'assert-ref-snapshot-id']) {
-      if (requirements.some((requirement) => requirement.type === type)) continue
-      throw new Finding('fenced', `a commit to ${identifier.name} lacks ${type}`)
+    const has = (type: string) => requirements.some((requirement) => requirement.type === type)
+    if (!has('assert-table-uuid')) {
+      throw new Finding('fenced', `a commit to ${identifier.name} lacks assert-table-uuid`)
     }
+    if (has('assert-ref-snapshot-id')) continue
+    const asserted = requirements.flatMap((one) =>
+      one.type === 'assert-property' ? [one.key] : [],
+    )
+    const set = updates.flatMap((update) =>
+      update.action === 'set-properties' ? Object.keys(update.updates) : [],
+    )
+    if (set.length > 0 && set.every((key) => asserted.includes(key))) continue
+    throw new Finding('fenced', `a commit to ${identifier.name} has no fence`)
   }
 }
 

@@ -24,7 +24,14 @@ import { createMemoryParquetWriter } from '../../testkit/memory-parquet.ts'
 import { createRandom, createSeededIds } from '../../testkit/random.ts'
 import { createSimulatedLog } from '../../testkit/simulated-log.ts'
 import { createSimulatedTime } from '../../testkit/simulated-time.ts'
-import { eventsId, judgeCommit, judgeRequest, judgeWorld, rejectedId } from './sink-oracle.ts'
+import {
+  eventsId,
+  faultlessStore,
+  judgeCommit,
+  judgeRequest,
+  judgeWorld,
+  rejectedId,
+} from './sink-oracle.ts'
 import { rivalMove } from './sink-rivals.ts'
 
 export const startMs = Date.UTC(2025, 3, 5, 10)
@@ -43,11 +50,17 @@ const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 export type World = ReturnType<typeof createWorld>
 
+export type WorldOptions = {
+  readonly partitionCount?: number
+  readonly catalog?: 'memory' | 'service'
+  /** What commits of sinks assert: main's snapshot, as on any catalog, or the positions that they set. */
+  readonly fence?: 'snapshot' | 'property'
+  /** Writers get some of the log partitions each, overlapping as in a rebalance, until the faults cease. */
+  readonly isSplit?: boolean
+}
+
 /** The parts, without faults until `chaos` says so. */
-export function createWorld(
-  seed: number,
-  options: { partitionCount?: number; catalog?: 'memory' | 'service' } = {},
-) {
+export function createWorld(seed: number, options: WorldOptions = {}) {
   const random = createRandom(seed)
   const ids = createSeededIds(random)
   const time = createSimulatedTime(startMs)
@@ -70,21 +83,31 @@ export function createWorld(
     warehouse,
     nowMs: () => time.nowMs(),
     uuid: () => ids.uuid(),
+    rebaseIn:
+      options.fence !== 'property'
+        ? undefined
+        : {
+            read: async (location) => faultlessStore(store.objects).read(location),
+            write: async (location, bytes) => store.plant(location, bytes),
+          },
   })
   const root = createMemoryRootObject()
   const findings: unknown[] = []
   /** The real catalog is stateless: every writer may have a server of its own over the same root. */
   const connect = (): Catalog =>
     options.catalog === 'service'
-      ? createCatalogService({
-          root,
-          store,
-          clock: time,
-          ids,
-          warehouseLocation: warehouse,
-          sleep: (ms) => time.sleep(ms),
-          random: () => random.next(),
-        })
+      ? {
+          ...createCatalogService({
+            root,
+            store,
+            clock: time,
+            ids,
+            warehouseLocation: warehouse,
+            sleep: (ms) => time.sleep(ms),
+            random: () => random.next(),
+          }),
+          features: { assertProperty: options.fence === 'property' },
+        }
       : memoryCatalog
   const judgeCatalog = connect()
   const catalogs: FaultyCatalog[] = []
@@ -121,10 +144,16 @@ export function createWorld(
       findings.push(error)
     }
   }
+  function assignSome(): number[] {
+    const all = Array.from({ length: options.partitionCount ?? 2 }, (_, p) => p)
+    const some = all.filter(() => random.chance(0.5))
+    return chaos.level === 0 || some.length === 0 ? all : some
+  }
   const log = createSimulatedLog({
     partitionCount: options.partitionCount ?? 2,
     time,
     random,
+    ...(options.isSplit === true ? { assign: assignSome } : {}),
     async beforeRead(call) {
       if (unlucky(0.02)) throw unavailable(`log: ${call} failed`)
     },
@@ -261,7 +290,7 @@ export type ChaosReport = {
 /** The whole story of one seed; throws a Finding where a judge found something. */
 export async function runChaos(
   seed: number,
-  options: { records?: number; catalog?: 'memory' | 'service' } = {},
+  options: WorldOptions & { records?: number } = {},
 ): Promise<ChaosReport> {
   const { records = 120, ...worldOptions } = options
   const world = createWorld(seed, worldOptions)

@@ -23,16 +23,20 @@ vi.mock('../../iceberg/sink/commit-batch.ts', async (importOriginal) => {
 
 const seedsMax = 40
 
-for (const [name, commit] of Object.entries(plantedCommits)) {
-  test(`a sink that ${words(name)} is found within ${seedsMax} seeds`, async () => {
-    planted.commit = commit
-    const found: string[] = []
-    for (let seed = 1; seed <= seedsMax && found.length === 0; seed++) {
-      await runChaos(seed).catch((error: unknown) => found.push(`seed ${seed}: ${String(error)}`))
-    }
-    console.info(name, found)
-    expect(found).toHaveLength(1)
-  })
+for (const fence of ['snapshot', 'property'] as const) {
+  for (const [name, commit] of Object.entries(plantedCommits)) {
+    test(`a sink with a fence by ${fence} that ${words(name)} is found within ${seedsMax} seeds`, async () => {
+      planted.commit = commit
+      const found: string[] = []
+      for (let seed = 1; seed <= seedsMax && found.length === 0; seed++) {
+        await runChaos(seed, { fence }).catch((error: unknown) =>
+          found.push(`seed ${seed}: ${String(error)}`),
+        )
+      }
+      console.info(fence, name, found)
+      expect(found).toHaveLength(1)
+    })
+  }
 }
 
 function words(camelCase: string): string {

@@ -6,7 +6,7 @@ import { PotokError } from '../../kernel/errors.ts'
 import type { FaultyCatalog } from '../../testkit/faulty-catalog.ts'
 import { expireToOne } from './sink-rivals.ts'
 import { eventsId, liveRows, rejectedId } from './sink-oracle.ts'
-import { createWorld, runScenario, type World } from './sink-world.ts'
+import { createWorld, runScenario, type World, type WorldOptions } from './sink-world.ts'
 
 vi.mock('node:zlib', async (importOriginal) => {
   const { synchronousZlib } = await import('./synchronous-zlib.ts')
@@ -14,8 +14,8 @@ vi.mock('node:zlib', async (importOriginal) => {
 })
 
 /** A world whose tables hold some commits, and no writer. */
-async function filledWorld(seed: number): Promise<World> {
-  const world = createWorld(seed)
+async function filledWorld(seed: number, options: WorldOptions = {}): Promise<World> {
+  const world = createWorld(seed, options)
   await runScenario(world, async () => {
     await world.createTables()
     const sink = world.createSink()
@@ -136,6 +136,41 @@ for (const [what, { case: haltCase, spoil }] of Object.entries(halts)) {
       )
     })
   })
+}
+
+for (const catalog of ['memory', 'service'] as const) {
+  for (const fence of ['snapshot', 'property'] as const) {
+    test(`a rollback beneath a running sink stops it, with a fence by ${fence} on the ${catalog} catalog`, async () => {
+      const world = await filledWorld(1, { catalog, fence })
+      await runScenario(world, async () => {
+        const sink = world.createSink()
+        await sink.start()
+        await world.time.sleep(2_000)
+        await world.produce(5)
+        for (const identifier of [eventsId, rejectedId]) {
+          const older = lineageOf(await metadataOf(world, identifier)).snapshots[2]
+          if (older === undefined) throw new Error('too few snapshots')
+          const { snapshotId } = older
+          await world.catalog.commit([
+            {
+              identifier,
+              requirements: [],
+              updates: [
+                { action: 'set-snapshot-ref', refName: 'main', type: 'branch', snapshotId },
+              ],
+            },
+          ])
+        }
+        const before = [await metadataOf(world, eventsId), await metadataOf(world, rejectedId)]
+        await world.time.sleep(20_000)
+        expect(sink.health().details['haltCase']).toBe('rolled_back')
+        expect([await metadataOf(world, eventsId), await metadataOf(world, rejectedId)]).toEqual(
+          before,
+        )
+        await sink.stop(1_000)
+      })
+    })
+  }
 }
 
 test('retention that overtakes a running sink stops it instead of making a gap row', async () => {

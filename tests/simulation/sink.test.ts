@@ -35,15 +35,31 @@ test('every offset is in the tables exactly once, whatever happens to the writer
   expect(total['rows']).toBeGreaterThan(100 * (total['seeds'] ?? 0))
 })
 
-test('so it is over the real catalog, several servers of it, and a root whose swaps fail', async () => {
-  const total = await runSeeds(Math.ceil(seedCount / 4), { catalog: 'service' })
+test('so it is where sinks assert their positions instead of the snapshot', async () => {
+  const total = await runSeeds(seedCount, { fence: 'property' })
   console.info(total)
   expect(total['rows']).toBeGreaterThan(100 * (total['seeds'] ?? 0))
 })
 
+for (const fence of ['snapshot', 'property'] as const) {
+  test(`so it is with writers of some log partitions each, with a fence by ${fence}`, async () => {
+    const options = { fence, isSplit: true, partitionCount: 4 }
+    const total = await runSeeds(Math.ceil(seedCount / 2), options)
+    console.info(total)
+    expect(total['rows']).toBeGreaterThan(100 * (total['seeds'] ?? 0))
+  })
+
+  test(`so it is over the real catalog, several servers of it, a root whose swaps fail, with a fence by ${fence}`, async () => {
+    const total = await runSeeds(Math.ceil(seedCount / 4), { catalog: 'service', fence })
+    console.info(total)
+    expect(total['rows']).toBeGreaterThan(100 * (total['seeds'] ?? 0))
+  })
+}
+
 test('a seed gives the same run every time', async () => {
-  expect(await runChaos(7)).toEqual(await runChaos(7))
-  expect(await runChaos(7, { catalog: 'service' })).toEqual(
-    await runChaos(7, { catalog: 'service' }),
-  )
+  for (const catalog of ['memory', 'service'] as const) {
+    for (const fence of ['snapshot', 'property'] as const) {
+      expect(await runChaos(7, { catalog, fence })).toEqual(await runChaos(7, { catalog, fence }))
+    }
+  }
 })
