@@ -7,7 +7,6 @@
  * that `removeLeftovers` takes away.
  */
 import { randomUUID } from 'node:crypto'
-import { open, opendir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { PotokError } from '../../kernel/errors.ts'
 import type { ObjectStat, ObjectStore } from '../../kernel/ports.ts'
@@ -21,6 +20,7 @@ import {
   writeSynced,
 } from './durable-files.ts'
 import { locationOfPath, pathOfLocation } from './file-location.ts'
+import { type FileSystem, nodeFileSystem } from './file-system.ts'
 import { errorCode, fileSystemError } from './file-system-error.ts'
 
 const stagingFolderName = '.potok-staging'
@@ -33,7 +33,10 @@ export type LocalObjectStore = ObjectStore & {
   removeLeftovers(options: { nowMs: number; olderThanMs: number }): Promise<number>
 }
 
-export function createLocalObjectStore(options: { root?: string } = {}): LocalObjectStore {
+export function createLocalObjectStore(
+  options: { root?: string; fs?: FileSystem } = {},
+): LocalObjectStore {
+  const fs = options.fs ?? nodeFileSystem
   const root = options.root === undefined ? null : pathOfLocation(options.root).replace(/\/+$/, '')
   /** Folders that this process knows to be durable. Full: it forgets all and asks the disk again. */
   const knownFolders = new Set<string>()
@@ -47,10 +50,10 @@ export function createLocalObjectStore(options: { root?: string } = {}): LocalOb
   /** Another process may have made the folder without having synced its name yet: sync once ourselves. */
   async function ensureFolder(folder: string): Promise<void> {
     if (knownFolders.has(folder)) return
-    await makeFolderDurably(folder)
+    await makeFolderDurably(fs, folder)
     if (root !== null && folder.startsWith(`${root}/`)) {
       for (let at = folder; at !== root && !knownFolders.has(at); at = dirname(at)) {
-        await syncFolder(dirname(at))
+        await syncFolder(fs, dirname(at))
       }
     }
     if (knownFolders.size >= knownFoldersMax) knownFolders.clear()
@@ -74,10 +77,10 @@ export function createLocalObjectStore(options: { root?: string } = {}): LocalOb
     await withFolders([staging, dirname(path)], async () => {
       const temporary = temporaryPath(staging, path)
       try {
-        await writeSynced(temporary, bytes)
-        await publish(temporary, path)
+        await writeSynced(fs, temporary, bytes)
+        await publish(fs, temporary, path)
       } catch (error) {
-        await unlinkIfThere(temporary).catch(() => undefined)
+        await unlinkIfThere(fs, temporary).catch(() => undefined)
         throw error
       }
     })
@@ -87,7 +90,7 @@ export function createLocalObjectStore(options: { root?: string } = {}): LocalOb
     async read(location, range) {
       const path = pathOfLocation(location)
       try {
-        const file = await open(path, 'r')
+        const file = await fs.open(path, 'r')
         try {
           const sizeBytes = (await file.stat()).size
           const byteOffset = range?.byteOffset ?? 0
@@ -135,13 +138,13 @@ export function createLocalObjectStore(options: { root?: string } = {}): LocalOb
     },
 
     async stat(location) {
-      return statPath(pathOfLocation(location))
+      return statPath(fs, pathOfLocation(location))
     },
 
     async *list(prefix) {
       const isFolder = prefix.endsWith('/')
       const path = pathOfLocation(prefix)
-      yield* walk(isFolder ? path.replace(/\/+$/, '') || '/' : dirname(path), path)
+      yield* walk(fs, isFolder ? path.replace(/\/+$/, '') || '/' : dirname(path), path)
     },
 
     async delete(locations) {
@@ -150,7 +153,7 @@ export function createLocalObjectStore(options: { root?: string } = {}): LocalOb
         await Promise.all(
           paths.slice(i, i + deletesAtOnce).map(async (path) => {
             try {
-              await unlinkIfThere(path)
+              await unlinkIfThere(fs, path)
             } catch (error) {
               if (errorCode(error) === 'ENOTDIR') return
               throw fileSystemError(error, 'delete', path)
@@ -163,19 +166,19 @@ export function createLocalObjectStore(options: { root?: string } = {}): LocalOb
     async adopt(localPath, location) {
       const path = pathOfLocation(location)
       try {
-        await syncFile(localPath)
+        await syncFile(fs, localPath)
         await withFolders([dirname(path)], async () => {
           try {
-            await publish(localPath, path)
+            await publish(fs, localPath, path)
           } catch (error) {
             if (errorCode(error) !== 'EXDEV') throw error
-            await publishCopy(localPath, temporaryPath(dirname(path), path), path)
+            await publishCopy(fs, localPath, temporaryPath(dirname(path), path), path)
           }
         })
       } catch (error) {
         throw fileSystemError(error, `move ${localPath} to`, path)
       }
-      const found = await statPath(path)
+      const found = await statPath(fs, path)
       if (found === null) {
         throw new PotokError('DataCorrupt', `${path} was written and has gone`, {
           context: { path },
@@ -204,9 +207,9 @@ export function createLocalObjectStore(options: { root?: string } = {}): LocalOb
     async removeLeftovers({ nowMs, olderThanMs }) {
       if (root === null) return 0
       let removed = 0
-      for await (const found of walkAll(join(root, stagingFolderName))) {
+      for await (const found of walkAll(fs, join(root, stagingFolderName))) {
         if (nowMs - found.modifiedMs < olderThanMs) continue
-        await unlinkIfThere(pathOfLocation(found.location))
+        await unlinkIfThere(fs, pathOfLocation(found.location))
         removed++
       }
       return removed
@@ -214,9 +217,12 @@ export function createLocalObjectStore(options: { root?: string } = {}): LocalOb
   }
 }
 
-async function* entriesOf(folder: string): AsyncGenerator<{ name: string; isFolder: boolean }> {
+async function* entriesOf(
+  fs: FileSystem,
+  folder: string,
+): AsyncGenerator<{ name: string; isFolder: boolean }> {
   try {
-    for await (const entry of await opendir(folder)) {
+    for await (const entry of await fs.opendir(folder)) {
       yield { name: entry.name, isFolder: entry.isDirectory() }
     }
   } catch (error) {
@@ -229,9 +235,9 @@ function temporaryPath(folder: string, path: string): string {
   return join(folder, `${temporaryPrefix}${randomUUID()}-${basename(path).slice(-120)}`)
 }
 
-async function statPath(path: string): Promise<ObjectStat | null> {
+async function statPath(fs: FileSystem, path: string): Promise<ObjectStat | null> {
   try {
-    const found = await stat(path)
+    const found = await fs.stat(path)
     if (!found.isFile()) return null
     return {
       location: locationOfPath(path),
@@ -244,23 +250,23 @@ async function statPath(path: string): Promise<ObjectStat | null> {
   }
 }
 
-async function* walk(folder: string, prefix: string): AsyncGenerator<ObjectStat> {
-  for await (const entry of entriesOf(folder)) {
+async function* walk(fs: FileSystem, folder: string, prefix: string): AsyncGenerator<ObjectStat> {
+  for await (const entry of entriesOf(fs, folder)) {
     if (entry.name === stagingFolderName || entry.name.startsWith(temporaryPrefix)) continue
     const path = folder === '/' ? `/${entry.name}` : `${folder}/${entry.name}`
     if (entry.isFolder) {
       const asFolder = `${path}/`
-      if (asFolder.startsWith(prefix) || prefix.startsWith(asFolder)) yield* walk(path, prefix)
+      if (asFolder.startsWith(prefix) || prefix.startsWith(asFolder)) yield* walk(fs, path, prefix)
     } else if (path.startsWith(prefix)) {
-      const found = await statPath(path)
+      const found = await statPath(fs, path)
       if (found !== null) yield found
     }
   }
 }
 
-async function* walkAll(folder: string): AsyncGenerator<ObjectStat> {
-  for await (const entry of entriesOf(folder)) {
-    const found = entry.isFolder ? null : await statPath(`${folder}/${entry.name}`)
+async function* walkAll(fs: FileSystem, folder: string): AsyncGenerator<ObjectStat> {
+  for await (const entry of entriesOf(fs, folder)) {
+    const found = entry.isFolder ? null : await statPath(fs, `${folder}/${entry.name}`)
     if (found !== null) yield found
   }
 }

@@ -14,11 +14,11 @@
  * It needs a file system with atomic link(2) and fsync of folders: a local one, not NFS with soft mounts.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { link, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PotokError } from '../../kernel/errors.ts'
 import type { RootObject } from '../../kernel/ports.ts'
 import { makeFolderDurably, syncFolder, unlinkIfThere, writeSynced } from './durable-files.ts'
+import { type FileSystem, nodeFileSystem } from './file-system.ts'
 import { errorCode, fileSystemError } from './file-system-error.ts'
 
 const generationsKept = 16
@@ -26,11 +26,11 @@ const readAttemptsMax = 20
 const namePattern = /^root-(\d{1,15})$/
 const temporaryPattern = /^\.root-tmp-(\d{1,15})-/
 
-export function createLocalRootObject(options: { directory: string }): RootObject {
-  const { directory } = options
+export function createLocalRootObject(options: { directory: string; fs?: FileSystem }): RootObject {
+  const { directory, fs = nodeFileSystem } = options
   let generationSeen = 0
-  /** A folder fsync failed after a link: nobody may be told "it is in" before one succeeds. */
-  let folderUnsynced = false
+  /** Up to here names are known to be durable, whoever made them. */
+  let generationSynced = 0
 
   function nameOf(generation: number): string {
     return join(directory, `root-${generation}`)
@@ -42,7 +42,7 @@ export function createLocalRootObject(options: { directory: string }): RootObjec
     const seenBefore = generationSeen
     let names: string[]
     try {
-      names = await readdir(directory)
+      names = await fs.readdir(directory)
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') throw fileSystemError(error, 'list', directory)
       names = []
@@ -65,10 +65,11 @@ export function createLocalRootObject(options: { directory: string }): RootObjec
     return { newest, names }
   }
 
-  async function syncFolderIfDue(): Promise<void> {
-    if (!folderUnsynced) return
-    await syncFolder(directory)
-    folderUnsynced = false
+  /** Nobody is told of a swap, not by a read either, that a power cut could still undo. */
+  async function syncUpTo(generation: number): Promise<void> {
+    if (generation <= generationSynced) return
+    await syncFolder(fs, directory)
+    generationSynced = Math.max(generationSynced, generation)
   }
 
   /** Older generations and what crashes left. Best effort: another process may do the same. */
@@ -77,19 +78,19 @@ export function createLocalRootObject(options: { directory: string }): RootObjec
       // A temporary file for a generation that far back can't win any more.
       const match = namePattern.exec(name) ?? temporaryPattern.exec(name)
       const isOld = match !== null && Number(match[1]) <= newest - generationsKept
-      if (isOld) await unlinkIfThere(join(directory, name)).catch(() => undefined)
+      if (isOld) await unlinkIfThere(fs, join(directory, name)).catch(() => undefined)
     }
   }
 
   return {
     async read() {
       try {
-        await syncFolderIfDue()
         for (let attempt = 0; attempt < readAttemptsMax; attempt++) {
           const { newest } = await newestGeneration()
           if (newest === 0) return null
+          await syncUpTo(newest)
           try {
-            const bytes = decodeRootFile(await readFile(nameOf(newest)), newest, nameOf(newest))
+            const bytes = decodeRootFile(await fs.readFile(nameOf(newest)), newest, nameOf(newest))
             return { bytes, version: String(newest) }
           } catch (error) {
             // Swapped on and cleaned away between looking and opening.
@@ -114,30 +115,29 @@ export function createLocalRootObject(options: { directory: string }): RootObjec
       const next = generationOf(expected) + 1
       const temporary = join(directory, `.root-tmp-${next}-${randomUUID()}`)
       try {
-        await makeFolderDurably(directory)
+        await makeFolderDurably(fs, directory)
         if ((await newestGeneration()).newest >= next) return { won: false }
-        await writeSynced(temporary, encodeRootFile(bytes, next))
+        await writeSynced(fs, temporary, encodeRootFile(bytes, next))
       } catch (error) {
-        await unlinkIfThere(temporary).catch(() => undefined)
+        await unlinkIfThere(fs, temporary).catch(() => undefined)
         // Nothing was published: definite, though not a lost race.
         throw fileSystemError(error, 'write the catalog root in', directory)
       }
       try {
         // CRASH POINT 1: a temporary file is left; nobody reads it.
-        await link(temporary, nameOf(next))
+        await fs.link(temporary, nameOf(next))
       } catch (error) {
-        await unlinkIfThere(temporary).catch(() => undefined)
+        await unlinkIfThere(fs, temporary).catch(() => undefined)
         if (errorCode(error) === 'EEXIST') return { won: false }
         throw unknown(error, directory)
       }
       try {
-        folderUnsynced = true
         // CRASH POINT 2: the swap is visible, perhaps not durable; nobody was told that it is in.
-        await syncFolderIfDue()
-        await unlinkIfThere(temporary)
+        await syncUpTo(next)
+        await unlinkIfThere(fs, temporary)
         const { newest, names } = await newestGeneration()
         if (newest >= next + generationsKept) {
-          await unlinkIfThere(nameOf(next))
+          await unlinkIfThere(fs, nameOf(next))
           throw new Error(`the root is at generation ${newest} already, this swap was for ${next}`)
         }
         // CRASH POINT 3: durable and visible, the caller hasn't heard: it finds its id in the history.

@@ -17,6 +17,7 @@ import { type FileHandle, open, readdir, rename, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { unlinkIfThere } from './durable-files.ts'
+import { nodeFileSystem } from './file-system.ts'
 import { errorCode, fileSystemError } from './file-system-error.ts'
 
 export type S3FileCache = {
@@ -73,7 +74,7 @@ export function createS3FileCache(options: {
     }
     // Somebody tidied up by hand.
     opened().remove.run(row.name, Number.MAX_SAFE_INTEGER)
-    await unlinkIfThere(path)
+    await unlinkIfThere(nodeFileSystem, path)
     return null
   }
 
@@ -83,7 +84,7 @@ export function createS3FileCache(options: {
       if (opened().insert.run(location, name, sizeBytes, nowMs()).changes > 0) break
       const theirs = await give(location)
       if (theirs === null) continue
-      await unlinkIfThere(join(folder, name))
+      await unlinkIfThere(nodeFileSystem, join(folder, name))
       return theirs
     }
     await makeRoom()
@@ -103,7 +104,7 @@ export function createS3FileCache(options: {
         excess -= row.size_bytes
         // CRASH POINT: a file without a row is left; `removeLeftovers` takes it away.
         if (opened().remove.run(row.name, before).changes > 0) {
-          await unlinkIfThere(join(folder, row.name))
+          await unlinkIfThere(nodeFileSystem, join(folder, row.name))
         }
       }
     }
@@ -127,7 +128,7 @@ export function createS3FileCache(options: {
       await rename(temporary, join(folder, name))
       return await enter(location, name, sizeBytes)
     } catch (error) {
-      await unlinkIfThere(temporary).catch(() => undefined)
+      await unlinkIfThere(nodeFileSystem, temporary).catch(() => undefined)
       throw errorCode(error) === undefined ? error : fileSystemError(error, 'write', temporary)
     }
   }
@@ -159,7 +160,7 @@ export function createS3FileCache(options: {
       } catch (error) {
         // Only a copy: the object is in the store. From another disk it isn't worth the copying.
         if (errorCode(error) === undefined) throw error
-        await unlinkIfThere(path)
+        await unlinkIfThere(nodeFileSystem, path)
       }
     },
 
@@ -174,7 +175,8 @@ export function createS3FileCache(options: {
         if (named.has(name) || name.startsWith(indexName)) continue
         const path = join(folder, name)
         const found = await stat(path).catch(() => null)
-        if (found !== null && nowMs() - found.mtimeMs > olderThanMs) await unlinkIfThere(path)
+        if (found !== null && nowMs() - found.mtimeMs > olderThanMs)
+          await unlinkIfThere(nodeFileSystem, path)
       }
     },
 

@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { describeError, PotokError } from '../../kernel/errors.ts'
 import type { Logger, ObjectStore } from '../../kernel/ports.ts'
 import { unlinkIfThere } from './durable-files.ts'
+import { nodeFileSystem } from './file-system.ts'
 import { fileSystemError } from './file-system-error.ts'
 import type { S3Api, S3Page } from './s3-api.ts'
 import { s3Error } from './s3-failure.ts'
@@ -143,7 +144,7 @@ export function createS3ObjectStore(options: S3ObjectStoreOptions): S3ObjectStor
       })
       // CRASH POINT: the object is there and the local file still is: removed with the leftovers.
       await cache.take(locationOfPlace(place), localPath, sizeBytes)
-      await unlinkIfThere(localPath)
+      await unlinkIfThere(nodeFileSystem, localPath)
       const found = await store.stat(location)
       if (found === null || found.sizeBytes !== sizeBytes) {
         throw new PotokError(
