@@ -245,7 +245,7 @@ function catalogHealth(installation: Installation): Service {
       const nowMs = installation.clock.nowMs()
       if (nowMs - lookedAtMs > 1_000) {
         lookedAtMs = nowMs
-        installation.catalog.version().then(
+        installation.catalog.version([]).then(
           (version) => {
             state = { ok: true, details: { version } }
           },

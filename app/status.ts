@@ -40,7 +40,7 @@ export async function readStatus(installation: Installation): Promise<Installati
     loaded.set(name, table)
     tables[name] = tableStatus(table)
   }
-  if (loaded.size === 0) await catalog.version()
+  if (loaded.size === 0) await catalog.version([])
   const log = await logEnds(installation)
   const lagOf = (name: string) => {
     const positions = readPositions(loaded.get(name)?.metadata.properties ?? {})

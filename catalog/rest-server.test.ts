@@ -297,7 +297,7 @@ describe('errors', () => {
 
   it('refuses an unknown update or requirement with 400 and writes nothing', async () => {
     await withTable()
-    const version = await service.version()
+    const version = await service.version([])
     for (const body of [
       { requirements: [], updates: [{ action: 'set-colour' }] },
       { requirements: [{ type: 'assert-moon' }], updates: [] },
@@ -305,7 +305,7 @@ describe('errors', () => {
       const answer = await call('POST', '/namespaces/ns/tables/t', body)
       expect(answer.json.error).toMatchObject({ type: 'BadRequestException', code: 400 })
     }
-    expect(await service.version()).toBe(version)
+    expect(await service.version([])).toBe(version)
   })
 
   it('answers 500 CommitStateUnknownException where it is not known', async () => {

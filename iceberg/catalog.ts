@@ -72,6 +72,10 @@ export interface Catalog {
     updates: readonly ViewUpdate[],
   ): Promise<LoadedView>
   dropView(identifier: TableIdentifier): Promise<void>
-  /** Opaque token that changes with every change of any table: a cheap poll. */
-  version(): Promise<string>
+  /**
+   * Opaque token of these tables: another one whenever one of them was changed, made or dropped since. It may
+   * change for others, too; without tables it only says that the catalog answers. A cheap poll: over REST,
+   * which knows no version of all tables, it asks for each whether it is as it was loaded last.
+   */
+  version(tables: readonly TableIdentifier[]): Promise<string>
 }

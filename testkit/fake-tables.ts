@@ -151,7 +151,7 @@ export class FakeTables {
       metadataLocation: `${identifier.name}-${this.#version}`,
       metadata: this.#table(identifier.name).metadata,
     }),
-    version: async () => String(this.#version),
+    version: async (_tables: readonly TableIdentifier[]) => String(this.#version),
   } as Catalog
 
   readonly scanner = {

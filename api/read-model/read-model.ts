@@ -8,7 +8,7 @@
  * Where a refresh fails, the last state stays; `health` turns red after `staleMsMax`, so that nobody takes old
  * averages for new ones.
  */
-import type { Catalog, LoadedTable } from '../../iceberg/catalog.ts'
+import type { Catalog, LoadedTable, TableIdentifier } from '../../iceberg/catalog.ts'
 import { lineageOf, readPositions } from '../../iceberg/sink/positions.ts'
 import type { LogPosition } from '../../iceberg/sink/sink-processor.ts'
 import type { TableMetadata } from '../../iceberg/spec/table-metadata.ts'
@@ -134,12 +134,16 @@ export function createReadModel(
   let refreshedAtMs: number | null = null
   let failure: string | null = null
 
-  const load = (name: string) => catalog.loadTable({ namespace: [namespaceName], name })
+  const rollupTable: TableIdentifier = { namespace: [namespaceName], name: rollup5mTable.name }
+  const eventTable: TableIdentifier = { namespace: [namespaceName], name: eventsTable.name }
 
   async function refreshOnce(): Promise<void> {
-    const version = await catalog.version()
+    const version = await catalog.version([rollupTable, eventTable])
     if (version !== catalogVersion) {
-      const [rollup, event] = await Promise.all([load(rollup5mTable.name), load(eventsTable.name)])
+      const [rollup, event] = await Promise.all([
+        catalog.loadTable(rollupTable),
+        catalog.loadTable(eventTable),
+      ])
       await bringTo(rollup, event)
       catalogVersion = version
     }

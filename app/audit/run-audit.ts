@@ -118,14 +118,14 @@ function need(tables: ReadonlyMap<string, LoadedTable>, name: string): LoadedTab
 
 /** All tables as of one version of the catalog, as far as a busy installation lets us. */
 async function loadConsistently(catalog: Catalog): Promise<Map<string, LoadedTable>> {
-  const names = allTables.map(({ name }) => name)
+  const identifiers = allTables.map(({ name }) => ({ namespace: [namespaceName], name }))
   for (let attempt = 0; ; attempt++) {
-    const before = await catalog.version()
+    const before = await catalog.version(identifiers)
     const tables = new Map<string, LoadedTable>()
-    for (const name of names) {
-      tables.set(name, await catalog.loadTable({ namespace: [namespaceName], name }))
+    for (const identifier of identifiers) {
+      tables.set(identifier.name, await catalog.loadTable(identifier))
     }
-    if ((await catalog.version()) === before) return tables
+    if ((await catalog.version(identifiers)) === before) return tables
     if (attempt >= 50) throw new RangeError('the catalog changes too fast for a consistent look')
   }
 }

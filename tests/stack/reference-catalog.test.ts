@@ -1,0 +1,47 @@
+/**
+ * The adapter for foreign REST catalogs against Iceberg's reference server: everything that the port promises
+ * but the atomic commit to several tables, which that server only pretends.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll } from 'vitest'
+import { createRestCatalog, type RestCatalog } from '../../adapters/catalog/rest-catalog.ts'
+import { type CatalogUnderTest, catalogContract } from '../../testkit/contracts/catalog.ts'
+import { randomIds, systemClock } from '../../testkit/fixed-ports.ts'
+import {
+  type ReferenceCatalog,
+  startReferenceCatalog,
+} from '../../testkit/servers/reference-catalog.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'potok-reference-'))
+let server: ReferenceCatalog
+
+beforeAll(async () => {
+  server = await startReferenceCatalog(`file://${folder}`)
+})
+afterAll(async () => {
+  await server?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+async function open(): Promise<CatalogUnderTest> {
+  const clients: RestCatalog[] = []
+  return {
+    connect: () => {
+      const client = createRestCatalog({
+        properties: { uri: server.uri },
+        clock: systemClock,
+        ids: randomIds,
+      })
+      clients.push(client)
+      return client
+    },
+    close: async () => {
+      for (const client of clients) await client.close()
+      await server.clear()
+    },
+  }
+}
+
+catalogContract("Iceberg's reference server, over REST", open, { isForeign: true })
