@@ -1,0 +1,21 @@
+/**
+ * Trino as the strictest client of potok's catalog: it reads what potok writes, and writes what potok reads.
+ * One Trino, one potok and one Python for all of it; the parts are beside, in `trino/`.
+ */
+import { afterAll, beforeAll } from 'vitest'
+import { describeOwnTables } from './trino/own-tables.ts'
+import { startWorld, type World } from './trino/world.ts'
+
+let running: World | undefined
+
+function world(): World {
+  if (running === undefined) throw new Error('the world has not started')
+  return running
+}
+
+beforeAll(async () => {
+  running = await startWorld()
+})
+afterAll(() => running?.stop())
+
+describeOwnTables(world)
