@@ -97,7 +97,7 @@ async function loadPositions(
     return {
       part: String(partOf(file)),
       seq: String(file.sequenceNumber),
-      only: referenced === null ? 'CAST(NULL AS VARCHAR)' : sqlLiteral('string', referenced),
+      target: referenced === null ? 'CAST(NULL AS VARCHAR)' : sqlLiteral('string', referenced),
     }
   }
   for await (const { columns, sql } of deleteSources(io, [...files], factsOf, positionMapping)) {
@@ -106,7 +106,7 @@ async function loadPositions(
     await connection.run(`INSERT INTO positions
       SELECT t.task, ${position} FROM ${sql}
       JOIN targets t ON t.path = ${path}
-      WHERE t.seq <= f.seq AND (f.only = t.path OR (f.only IS NULL AND f.part = t.part))`)
+      WHERE t.seq <= f.seq AND (f.target = t.path OR (f.target IS NULL AND f.part = t.part))`)
   }
   await connection.run('DROP TABLE targets')
 }

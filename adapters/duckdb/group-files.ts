@@ -11,7 +11,7 @@ import {
   type DuckDBType,
 } from '@duckdb/node-api'
 import { PotokError } from '../../kernel/errors.ts'
-import { duckDbError, sqlPaths } from './instance.ts'
+import { duckDbError, sqlParquet, sqlPaths } from './instance.ts'
 import { type ParquetNode, parquetLayout, type SchemaRow } from './parquet-layout.ts'
 
 export type FileGroup = {
@@ -103,7 +103,7 @@ async function compareTypes(
 ): Promise<void> {
   let types: readonly DuckDBType[]
   try {
-    types = (await connection.run(`FROM read_parquet(${sqlPaths([path])}) LIMIT 0`)).columnTypes()
+    types = (await connection.run(`FROM ${sqlParquet([path])} LIMIT 0`)).columnTypes()
   } catch (error) {
     throw duckDbError(error, `read ${file}`)
   }

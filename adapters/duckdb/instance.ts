@@ -87,6 +87,14 @@ export function sqlPaths(paths: readonly string[]): string {
   return `[${paths.map((path) => sqlText(path.replaceAll(/[*?[]/g, '[$&]'))).join(', ')}]`
 }
 
+/**
+ * Parquet files as a table with the columns that are in them, and no others: of folders called `a=1` DuckDB
+ * would make columns.
+ */
+export function sqlParquet(paths: readonly string[]): string {
+  return `read_parquet(${sqlPaths(paths)}, hive_partitioning = false)`
+}
+
 /** A name as an SQL identifier. */
 export function sqlName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`

@@ -5,11 +5,11 @@
 import duckdb from '@duckdb/node-bindings'
 import { decimalPrecisionScale } from '../../iceberg/codec/manifest-avro.ts'
 import type { IcebergType } from '../../iceberg/spec/table-metadata.ts'
-import type { RowValue } from '../../iceberg/table-reader.ts'
+import type { CellValue } from '../../iceberg/table-reader.ts'
 import { isValid, readStrings, validityOf, vectorData } from './read-batch.ts'
 
 /** The first `count` values of a vector that holds a column of the type as `column-expression.ts` makes it. */
-export function readVector(type: IcebergType, vector: duckdb.Vector, count: number): RowValue[] {
+export function readVector(type: IcebergType, vector: duckdb.Vector, count: number): CellValue[] {
   if (count === 0) return []
   if (type === 'string') {
     const texts: (string | null)[] = Array.from({ length: count })
@@ -27,7 +27,7 @@ function accessor(
   type: IcebergType,
   vector: duckdb.Vector,
   count: number,
-): (row: number) => RowValue {
+): (row: number) => CellValue {
   if (typeof type !== 'string') return nestedAccessor(type, vector, count)
   const view = (width: number) => {
     const bytes = vectorData(vector, count * width)
@@ -87,7 +87,7 @@ function uuidAt(data: DataView, row: number): Uint8Array {
 function decimalAccessor(
   precision: number,
   view: (width: number) => DataView,
-): (row: number) => RowValue {
+): (row: number) => CellValue {
   if (precision <= 4) {
     const data = view(2)
     return (row) => BigInt(data.getInt16(row * 2, true))
@@ -105,7 +105,7 @@ function decimalAccessor(
 }
 
 /** Up to 12 bytes stand in the slot itself, longer ones behind a pointer. */
-function bytesAccessor(vector: duckdb.Vector, count: number): (row: number) => RowValue {
+function bytesAccessor(vector: duckdb.Vector, count: number): (row: number) => CellValue {
   const slot = 16
   const inlineMax = 12
   const data = vectorData(vector, count * slot)
@@ -123,12 +123,12 @@ function nestedAccessor(
   type: Exclude<IcebergType, string>,
   vector: duckdb.Vector,
   count: number,
-): (row: number) => RowValue {
+): (row: number) => CellValue {
   if (type.type === 'struct') {
     const fields = type.fields.map((field, i) =>
       readVector(field.type, duckdb.struct_vector_get_child(vector, i), count),
     )
-    return (row) => fields.map((values) => values[row] as RowValue)
+    return (row) => fields.map((values) => values[row] as CellValue)
   }
   const size = duckdb.list_vector_get_size(vector)
   const child = duckdb.list_vector_get_child(vector)
@@ -143,9 +143,9 @@ function nestedAccessor(
   const keys = readVector(type.key, duckdb.struct_vector_get_child(child, 0), size)
   const values = readVector(type.value, duckdb.struct_vector_get_child(child, 1), size)
   return (row) => {
-    const entries: RowValue[] = []
+    const entries: CellValue[] = []
     for (let i = start(row); i < end(row); i++) {
-      entries.push([keys[i] as RowValue, values[i] as RowValue])
+      entries.push([keys[i] as CellValue, values[i] as CellValue])
     }
     return entries
   }

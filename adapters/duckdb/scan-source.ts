@@ -14,7 +14,7 @@ import { PotokError } from '../../kernel/errors.ts'
 import { type FileColumns, sqlTypeOf } from './column-expression.ts'
 import { sqlLiteral } from './filter-sql.ts'
 import type { FileGroup } from './group-files.ts'
-import { sqlPaths } from './instance.ts'
+import { sqlParquet } from './instance.ts'
 import { hasFieldIds, type ParquetNode, withMappedIds } from './parquet-layout.ts'
 
 export type SourceFile = {
@@ -79,7 +79,7 @@ function sourceOf(
     ...identities.map(({ id }) => `k${id}`),
   ]
   const aliases = layout.map((_, i) => `c${i}`).join(', ')
-  const source = `read_parquet(${sqlPaths(files.map(({ path }) => path))}) AS r(${aliases})`
+  const source = `${sqlParquet(files.map(({ path }) => path))} AS r(${aliases})`
   const joined = `${source}
     JOIN (VALUES ${rows.join(', ')}) AS f(${['file', ...names].join(', ')}) ON f.file = r.file_index`
   return {

@@ -9,7 +9,7 @@ import { createLocalObjectStore } from '../../adapters/object-store/local-object
 import { readTableMetadata } from '../../iceberg/codec/metadata-json.ts'
 import { createManifestCache } from '../../iceberg/scan/plan-files.ts'
 import type { IcebergType, TableMetadata } from '../../iceberg/spec/table-metadata.ts'
-import type { ReadRequest, RowValue, TableReader } from '../../iceberg/table-reader.ts'
+import type { ReadRequest, CellValue, TableReader } from '../../iceberg/table-reader.ts'
 import type { ObjectStore } from '../../kernel/ports.ts'
 import { runPython } from '../../testkit/python-venv.ts'
 import { evolvedTables } from './read-scripts.ts'
@@ -46,17 +46,17 @@ async function metadataOf(location: string): Promise<TableMetadata> {
 }
 
 /** Equal texts are equal values: as `text` of the scripts has it. */
-function textOf(type: IcebergType, value: RowValue): unknown {
+function textOf(type: IcebergType, value: CellValue): unknown {
   if (value === null) return null
   if (typeof type !== 'string') {
-    const values = value as readonly RowValue[]
+    const values = value as readonly CellValue[]
     switch (type.type) {
       case 'struct':
         return type.fields.map((field, i) => textOf(field.type, values[i] ?? null))
       case 'list':
         return values.map((each) => textOf(type.element, each))
       case 'map':
-        return (values as readonly (readonly RowValue[])[]).map(([key, each]) => [
+        return (values as readonly (readonly CellValue[])[]).map(([key, each]) => [
           textOf(type.key, key ?? null),
           textOf(type.value, each ?? null),
         ])
