@@ -22,7 +22,7 @@ import type { KnownRoot, RootClient } from './root-client.ts'
 import { nextRootState, type RootState } from './root-state.ts'
 
 const changesWaitingMax = 4_096
-const changesPerSwapMax = 256
+const changesPerSwapDefault = 256
 const swapAttemptsMax = 30
 const jitterMsMax = 250
 
@@ -77,6 +77,8 @@ export function createGroupCommit(options: {
   sleep: (ms: number) => Promise<void>
   random: () => number
   logger: Logger | undefined
+  /** Fewer than usual, to measure what groups are worth. */
+  changesPerSwapMax?: number | undefined
 }): GroupCommit {
   const { client, pages, keys, store } = options
   const queue: Waiting[] = []
@@ -94,7 +96,7 @@ export function createGroupCommit(options: {
 
   async function run(): Promise<void> {
     while (queue.length > 0) {
-      const group = queue.splice(0, changesPerSwapMax)
+      const group = queue.splice(0, options.changesPerSwapMax ?? changesPerSwapDefault)
       try {
         await commitGroup(group)
       } catch (error) {

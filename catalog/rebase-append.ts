@@ -16,7 +16,6 @@ import { unknownCount } from '../iceberg/codec/manifest-list.ts'
 import { rebasedOffsets } from '../iceberg/sink/positions.ts'
 import type { ManifestFile } from '../iceberg/spec/data-file.ts'
 import type { Snapshot, TableMetadata } from '../iceberg/spec/table-metadata.ts'
-import { ancestorsOf } from '../iceberg/transaction/snapshot-history.ts'
 import { summaryOffsetsKey } from '../kernel/tables.ts'
 
 /** An append that the table as it is can't take as it is. */
@@ -47,15 +46,32 @@ export function staleAppendOf(metadata: TableMetadata, commit: TableCommit): Sta
   const refName = refOf(commit, snapshot)?.refName ?? ''
   const ref = metadata.refs[refName]
   if (ref?.type !== 'branch') return null
-  const byId = new Map(metadata.snapshots.map((one) => [one.snapshotId, one]))
-  const head = byId.get(ref.snapshotId)
-  if (head === undefined || byId.has(snapshot.snapshotId)) return null
   const isBehind =
     metadata.formatVersion > 1 && snapshot.sequenceNumber <= metadata.lastSequenceNumber
-  if (snapshot.parentSnapshotId === head.snapshotId && !isBehind) return null
-  if (snapshot.parentSnapshotId === undefined) return { snapshot, parent: null, head }
-  for (const parent of ancestorsOf(byId, head.snapshotId)) {
-    if (parent.snapshotId === snapshot.parentSnapshotId) return { snapshot, parent, head }
+  if (snapshot.parentSnapshotId === ref.snapshotId && !isBehind) return null
+  if (metadata.snapshots.some(({ snapshotId }) => snapshotId === snapshot.snapshotId)) return null
+  const found = headAndAncestor(metadata, ref.snapshotId, snapshot.parentSnapshotId)
+  return found === null ? null : { snapshot, ...found }
+}
+
+/**
+ * Backwards through the snapshots, in which parents stand before their children: of thousands it looks at the
+ * few since the client's. `parentId` undefined: any history will do.
+ */
+function headAndAncestor(
+  { snapshots }: TableMetadata,
+  headId: bigint,
+  parentId: bigint | undefined,
+): { head: Snapshot; parent: Snapshot | null } | null {
+  let head: Snapshot | null = null
+  let wanted: bigint | undefined = headId
+  for (let i = snapshots.length - 1; i >= 0 && wanted !== undefined; i--) {
+    const one = snapshots[i] as Snapshot
+    if (one.snapshotId !== wanted) continue
+    head ??= one
+    if (parentId === undefined) return { head, parent: null }
+    if (one.snapshotId === parentId) return { head, parent: one }
+    wanted = one.parentSnapshotId
   }
   return null
 }

@@ -8,7 +8,7 @@
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
 import type { LoadedTable, LoadedView } from '../iceberg/catalog.ts'
 import { stringifyJson } from '../iceberg/codec/lossless-json.ts'
-import { encodeTableMetadata, stringifyTableMetadata } from '../iceberg/codec/metadata-json.ts'
+import { encodeTableMetadata, tableMetadataBytes } from '../iceberg/codec/metadata-json.ts'
 import {
   decodeViewCreation,
   decodeViewRequirement,
@@ -433,9 +433,17 @@ function onlyRefs(metadata: TableMetadata): TableMetadata {
 
 function sendTable(response: Response, table: LoadedTable): void {
   const location = JSON.stringify(table.metadataLocation)
-  const metadata = stringifyTableMetadata(table.metadata)
-  sendText(response, `{"metadata-location":${location},"metadata":${metadata},"config":{}}`)
+  const head = Buffer.from(`{"metadata-location":${location},"metadata":`)
+  const body = tableMetadataBytes(table.metadata)
+  // Not through `send`, which hashes megabytes for an ETag that no commit needs.
+  response.status(200).type('application/json')
+  response.set('Content-Length', String(head.length + body.length + configPart.length))
+  response.write(head)
+  response.write(body)
+  response.end(configPart)
 }
+
+const configPart = Buffer.from(',"config":{}}')
 
 function sendView(response: Response, view: LoadedView): void {
   sendJson(response, {

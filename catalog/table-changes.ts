@@ -7,7 +7,7 @@ import { metadataFileName, metadataVersionOf } from '../iceberg/codec/metadata-j
 import { applyUpdates, emptyTableMetadata } from '../iceberg/spec/apply-updates.ts'
 import { checkRequirements } from '../iceberg/spec/check-requirements.ts'
 import { illegalArgument } from '../iceberg/spec/refusals.ts'
-import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
+import type { Snapshot, TableMetadata } from '../iceberg/spec/table-metadata.ts'
 import type { TableUpdate } from '../iceberg/spec/table-updates.ts'
 import type { LocationPolicy } from './location-policy.ts'
 
@@ -87,10 +87,8 @@ export function checkLocations(
     if (value !== undefined && value !== base?.properties[key]) policy.check(value, key)
   }
   if (metadata.snapshots !== base?.snapshots) {
-    const before = new Set(base?.snapshots)
-    for (const snapshot of metadata.snapshots) {
-      if (before.has(snapshot) || snapshot.manifestList === '') continue
-      policy.check(snapshot.manifestList, 'manifest list')
+    for (const { manifestList } of newSnapshots(metadata, base)) {
+      if (manifestList !== '') policy.check(manifestList, 'manifest list')
     }
   }
   for (const list of ['statistics', 'partitionStatistics'] as const) {
@@ -99,6 +97,15 @@ export function checkLocations(
       policy.check(String(file['statistics-path']), 'statistics file')
     }
   }
+}
+
+/** Nearly always one behind thousands that are the same objects. */
+function newSnapshots(metadata: TableMetadata, base: TableMetadata | null): Snapshot[] {
+  const before = base?.snapshots ?? []
+  let same = 0
+  while (same < before.length && before[same] === metadata.snapshots[same]) same++
+  const others = new Set(before.slice(same))
+  return metadata.snapshots.slice(same).filter((snapshot) => !others.has(snapshot))
 }
 
 /** A fresh name for the next metadata file of the table. */

@@ -2,7 +2,8 @@
  * Table metadata ↔ JSON (spec, "Table Metadata" and appendix C). Reads v1 and v2, and v3 so far as it is the
  * same; fields it doesn't know are kept. Writes the version that the metadata has.
  */
-import { gunzipSync, gzipSync } from 'node:zlib'
+import { promisify } from 'node:util'
+import { gunzipSync, gzip, gzipSync } from 'node:zlib'
 import { describeError, PotokError } from '../../kernel/errors.ts'
 import type {
   PartitionSpec,
@@ -43,6 +44,7 @@ import {
   wireObject,
 } from './wire-reader.ts'
 
+const gzipAsync = promisify(gzip)
 const formatVersionMax = 3
 /** Ids of partition fields begin after this one. */
 const partitionIdBase = 999
@@ -96,12 +98,13 @@ export function isGzipMetadata(location: string): boolean {
 
 /** Bytes of a metadata file, gzipped where its name says so. */
 export function encodeMetadataFile(wire: WireObject, location: string): Uint8Array {
-  return encodeMetadataText(stringifyJson(wire), location)
+  const bytes = new TextEncoder().encode(stringifyJson(wire))
+  return isGzipMetadata(location) ? gzipSync(bytes) : bytes
 }
 
-export function encodeMetadataText(json: string, location: string): Uint8Array {
-  const bytes = new TextEncoder().encode(json)
-  return isGzipMetadata(location) ? gzipSync(bytes) : bytes
+/** Gzipped where the file's name says so, beside the event loop: there may be megabytes. */
+export async function packMetadata(bytes: Uint8Array, location: string): Promise<Uint8Array> {
+  return isGzipMetadata(location) ? gzipAsync(bytes) : bytes
 }
 
 /** The JSON in a metadata file; DataCorrupt where there is none. */
@@ -128,6 +131,19 @@ export function readTableMetadata(bytes: Uint8Array, location: string): TableMet
 /** JSON of what never changes once it is made, by object: a commit adds one to thousands. */
 const textOfSnapshot = new WeakMap<Snapshot, string>()
 const textOfLogEntry = new WeakMap<TableMetadata['snapshotLog'][number], string>()
+
+/** Kept as long as the metadata itself: one swap answers many clients, and its file is the same bytes. */
+const bytesOfMetadata = new WeakMap<TableMetadata, Uint8Array>()
+
+/** `stringifyTableMetadata` in UTF-8. */
+export function tableMetadataBytes(metadata: TableMetadata): Uint8Array {
+  let bytes = bytesOfMetadata.get(metadata)
+  if (bytes === undefined) {
+    bytes = new TextEncoder().encode(stringifyTableMetadata(metadata))
+    bytesOfMetadata.set(metadata, bytes)
+  }
+  return bytes
+}
 
 /** As `encodeTableMetadata`, in text, without encoding again what the metadata before had. */
 export function stringifyTableMetadata(metadata: TableMetadata): string {
