@@ -122,6 +122,8 @@ const byCode: Readonly<Record<string, S3Trouble>> = {
   EHOSTUNREACH: 'unreachable',
   ENETUNREACH: 'unreachable',
   ETIMEDOUT: 'timeout',
+  ECONNRESET: 'lost',
+  EPIPE: 'lost',
   SELF_SIGNED_CERT_IN_CHAIN: 'untrusted',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'untrusted',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'untrusted',
@@ -156,10 +158,10 @@ export function sortS3Error(error: unknown): unknown {
 }
 
 function troubleOf(error: Error, status: number | null): S3Trouble {
-  const named = byName[error.name]
-  if (named !== undefined) return named
+  // The code first: the SDK calls a connection that was reset a TimeoutError.
   const code = codeOf(error)
-  if (code !== null && byCode[code] !== undefined) return byCode[code]
+  const known = (code === null ? undefined : byCode[code]) ?? byName[error.name]
+  if (known !== undefined) return known
   if (/region is missing|invalid url|could not load credentials/i.test(error.message)) {
     return 'misconfigured'
   }

@@ -8,7 +8,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { PotokError } from '../../kernel/errors.ts'
-import type { S3Api, S3Condition } from './s3-api.ts'
+import type { S3Api } from './s3-api.ts'
+import type { S3Condition } from './s3-headers.ts'
 import { isS3Failure, S3Failure, s3Error } from './s3-failure.ts'
 import { placeOfLocation, type S3Place } from './s3-location.ts'
 import { createS3Retry, type S3Retry } from './s3-retry.ts'

@@ -9,7 +9,8 @@
  */
 import { type FileHandle, open } from 'node:fs/promises'
 import { PotokError } from '../../kernel/errors.ts'
-import type { S3Api, S3Part } from './s3-api.ts'
+import type { S3Api } from './s3-api.ts'
+import type { S3Part } from './s3-upload-api.ts'
 import { isS3Failure, S3Failure } from './s3-failure.ts'
 import type { S3Place } from './s3-location.ts'
 import type { S3Retry } from './s3-retry.ts'

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'minio'
-import type { S3Options } from '../../adapters/object-store/s3-api.ts'
+import type { S3Options } from '../../adapters/object-store/s3-client.ts'
 import { cachedFolder } from './cache.ts'
 import { freePort, type ServerProcess, startServer } from './server-process.ts'
 
