@@ -142,6 +142,23 @@ describe('an append without an assertion, made on an older snapshot', () => {
     expect((await client.filesOf(headOf(after, 'b'))).sort()).toEqual(files.sort())
   })
 
+  it('is not so where it replaces the table: what was there goes, though others have added to it', async () => {
+    const { catalog, client, load, headOf } = await prepared()
+    const empty = await load()
+    const replacement = await client.stage(empty)
+    await catalog.commit([(await client.stage(empty)).commit])
+    const { updates } = replacement.commit
+    await catalog.commit([
+      {
+        ...replacement.commit,
+        updates: [{ action: 'remove-snapshot-ref', refName: 'main' }, ...updates],
+      },
+    ])
+    const head = headOf(await load())
+    expect(head.snapshotId).toBe(replacement.snapshot.snapshotId)
+    expect((await client.filesOf(head)).sort()).toEqual([...replacement.files].sort())
+  })
+
   it('leaves out a merge of what somebody else has merged, and is refused where it is part of it', async () => {
     const { catalog, client, load, headOf } = await prepared()
     const all: string[] = []

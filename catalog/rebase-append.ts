@@ -88,7 +88,11 @@ export function unassertedAppendOf(commit: TableCommit): Snapshot | null {
   const isAsserted = commit.requirements.some(
     (one) => one.type === 'assert-ref-snapshot-id' && one.ref === ref.refName,
   )
-  return isAsserted ? null : snapshot
+  // Who removes the branch first replaces the table: what others added meanwhile is to go, too.
+  const isReplacement = commit.updates.some(
+    (update) => update.action === 'remove-snapshot-ref' && update.refName === ref.refName,
+  )
+  return isAsserted || isReplacement ? null : snapshot
 }
 
 /** Where more than one ref is set to the snapshot, it is no plain append. */

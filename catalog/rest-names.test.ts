@@ -120,7 +120,7 @@ describe('what is registered', () => {
 
   it.each(['register', 'register-view'])('needs a file that can be read (%s)', async (route) => {
     const location = 'memory://w/ns/x/metadata/0.metadata.json'
-    await server.store.write(location, new TextEncoder().encode('{"format-version": 2}'))
+    await server.store.write(location, new TextEncoder().encode('{"format-version": 1}'))
     const answer = await call('POST', `/namespaces/ns/${route}`, {
       name: 'x',
       'metadata-location': location,

@@ -4,8 +4,10 @@ import type { Namespace, TableCommit, TableIdentifier } from '../iceberg/catalog
 import { parseJson } from '../iceberg/codec/lossless-json.ts'
 import { decodePartitionSpec, decodeSchema, decodeSortOrder } from '../iceberg/codec/schema-json.ts'
 import { decodeRequirement, decodeUpdate } from '../iceberg/codec/updates-json.ts'
+import { decodeViewUpdate } from '../iceberg/codec/view-json.ts'
 import {
   arrayField,
+  booleanField,
   objectField,
   optional,
   present,
@@ -15,13 +17,17 @@ import {
   type WireObject,
   wireObject,
 } from '../iceberg/codec/wire-reader.ts'
+import { illegalArgument } from '../iceberg/spec/refusals.ts'
+import type { TableUpdate } from '../iceberg/spec/table-updates.ts'
+import type { ViewUpdate } from '../iceberg/spec/view-metadata.ts'
 import { describeError, PotokError } from '../kernel/errors.ts'
+import { normaliseLocation } from './location-policy.ts'
+import type { SnapshotMode } from './rest-answers.ts'
 import type { TableCreation } from './tables.ts'
 
 export const namespaceSeparator = '\u001f'
-const pageSizeMax = 10_000
 
-/** `%1F` between the levels; express has decoded the path already. */
+/** `%1F` between the levels, as the configuration says; express has decoded the path already. */
 export function namespaceOf(request: Request): Namespace {
   return parameter(request, 'namespace').split(namespaceSeparator)
 }
@@ -37,6 +43,18 @@ export function viewOf(request: Request): TableIdentifier {
 export function queryOf(request: Request, name: string): string | undefined {
   const value = request.query[name]
   return typeof value === 'string' ? value : undefined
+}
+
+/** Below which namespace to list; the root where it is absent or, from older clients, empty. */
+export function parentOf(request: Request): Namespace {
+  const parent = queryOf(request, 'parent') ?? ''
+  return parent === '' ? [] : parent.split(namespaceSeparator)
+}
+
+export function snapshotModeOf(request: Request): SnapshotMode {
+  const mode = queryOf(request, 'snapshots')?.toLowerCase() ?? 'all'
+  if (mode !== 'all' && mode !== 'refs') throw illegalArgument(`Invalid snapshot mode: ${mode}`)
+  return mode
 }
 
 export function bodyOf(request: Request): WireObject {
@@ -62,8 +80,31 @@ export function decodeCommit(body: WireObject, identifier: TableIdentifier): Tab
   return {
     identifier,
     requirements: arrayField(body, 'requirements').map(decodeRequirement),
-    updates: arrayField(body, 'updates').map(decodeUpdate),
+    updates: arrayField(body, 'updates').map((update) => inOneSpelling(decodeUpdate(update))),
   }
+}
+
+export function decodeTransaction(body: WireObject): TableCommit[] {
+  const changes = arrayField(body, 'table-changes')
+  if (changes.length === 0) throw illegalArgument('Invalid table changes: empty')
+  return changes.map((value) => {
+    const change = wireObject(value, 'table change')
+    if (change['identifier'] === undefined) {
+      throw illegalArgument('Invalid table changes: table identifier is required')
+    }
+    return decodeCommit(change, decodeIdentifier(change['identifier']))
+  })
+}
+
+export function decodeViewCommitUpdate(value: unknown): ViewUpdate {
+  return inOneSpelling(decodeViewUpdate(value))
+}
+
+/** `file:/p` and `file:///p` are one place: in the metadata it has one name, by which files are compared. */
+function inOneSpelling<T extends TableUpdate | ViewUpdate>(update: T): T {
+  return update.action === 'set-location'
+    ? { ...update, location: normaliseLocation(update.location) }
+    : update
 }
 
 export function decodeCreation(
@@ -73,7 +114,7 @@ export function decodeCreation(
   const spec = optional(body, 'partition-spec', objectField)
   const order = optional(body, 'write-order', objectField)
   return {
-    isStaged: body['stage-create'] === true,
+    isStaged: optional(body, 'stage-create', booleanField) ?? false,
     request: {
       identifier: { namespace, name: stringField(body, 'name') },
       schema: decodeSchema(objectField(body, 'schema')),
@@ -87,29 +128,43 @@ export function decodeCreation(
 
 /**
  * The part of a list that the client asked for. The token is the last name given, so that names which come
- * and go between pages move nothing. Without `pageSize` all is given.
+ * and go between pages move nothing. A client that sends no token, be it empty, doesn't know of pages and gets
+ * all; so does one that doesn't say how many it wants at once.
  */
 export function pageOf<T>(
   request: Request,
   items: readonly T[],
   nameOf: (item: T) => string,
 ): { items: readonly T[]; nextPageToken: string | null } {
-  const sizeText = queryOf(request, 'pageSize')
-  if (sizeText === undefined) return { items, nextPageToken: null }
-  const size = Number(sizeText)
-  if (!Number.isSafeInteger(size) || size < 1 || size > pageSizeMax) {
-    throw new PotokError('InvalidInput', `pageSize must be from 1 to ${pageSizeMax}`)
-  }
-  const token = queryOf(request, 'pageToken') ?? ''
-  const after = Buffer.from(token, 'base64url').toString()
-  const from = token === '' ? 0 : items.findIndex((item) => nameOf(item) > after)
-  const page = from === -1 ? [] : items.slice(from, from + size)
+  const size = pageSizeOf(request)
+  const token = queryOf(request, 'pageToken')
+  if (token === undefined) return { items, nextPageToken: null }
+  const after = decodePageToken(token)
+  const rest = after === '' ? items : items.filter((item) => nameOf(item) > after)
+  const page = rest.slice(0, size)
   const last = page.at(-1)
-  const hasMore = from !== -1 && from + size < items.length && last !== undefined
-  return {
-    items: page,
-    nextPageToken: hasMore ? Buffer.from(nameOf(last)).toString('base64url') : null,
+  const hasMore = page.length < rest.length && last !== undefined
+  return { items: page, nextPageToken: hasMore ? encodePageToken(nameOf(last)) : null }
+}
+
+function pageSizeOf(request: Request): number {
+  const text = queryOf(request, 'pageSize')
+  if (text === undefined) return Number.POSITIVE_INFINITY
+  const size = Number(text)
+  if (!/^\d+$/.test(text) || size < 1) {
+    throw illegalArgument(`Invalid pageSize: ${text} (must be a positive integer)`)
   }
+  return size
+}
+
+function encodePageToken(name: string): string {
+  return Buffer.from(name).toString('base64url')
+}
+
+function decodePageToken(token: string): string {
+  const name = Buffer.from(token, 'base64url').toString()
+  if (encodePageToken(name) !== token) throw illegalArgument(`Invalid pageToken: ${token}`)
+  return name
 }
 
 function parameter(request: Request, name: string): string {

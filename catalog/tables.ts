@@ -1,5 +1,6 @@
 /** Tables of the catalog: each change is planned on a draft, and is in or refused as a whole. */
 import type { Catalog, LoadedTable, TableCommit, TableIdentifier } from '../iceberg/catalog.ts'
+import { checkTableMetadata } from '../iceberg/spec/check-metadata.ts'
 import { checkRequirements } from '../iceberg/spec/check-requirements.ts'
 import { newTableMetadata } from '../iceberg/spec/new-table.ts'
 import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
@@ -209,6 +210,7 @@ export function createTables(core: CatalogCore): Tables {
       checkIdentifier(identifier)
       const location = policy.check(metadataLocation, 'metadata location')
       const metadata = await readRegistered(location, (file) => core.readTable(file))
+      checkTableMetadata(metadata)
       checkLocations(policy, metadata, null)
       const key = tableKey(identifier)
       return groupCommit.submit(async (draft) => {

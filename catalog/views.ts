@@ -2,6 +2,7 @@
 import type { Catalog, LoadedView, TableIdentifier } from '../iceberg/catalog.ts'
 import { metadataFileName, metadataVersionOf } from '../iceberg/codec/metadata-json.ts'
 import type { ViewCreation } from '../iceberg/codec/view-json.ts'
+import { checkViewMetadata } from '../iceberg/spec/check-metadata.ts'
 import { checkViewRequirements } from '../iceberg/spec/check-requirements.ts'
 import { applyViewUpdates, newViewMetadata } from '../iceberg/spec/view-updates.ts'
 import type { ViewMetadata } from '../iceberg/spec/view-metadata.ts'
@@ -109,6 +110,7 @@ export function createViews(core: CatalogCore): Views {
       checkIdentifier(identifier)
       const location = policy.check(metadataLocation, 'metadata location')
       const metadata = await readRegistered(location, (file) => core.readView(file))
+      checkViewMetadata(metadata)
       checkLocations(metadata)
       return groupCommit.submit(async (draft) => {
         await core.requireNamespace(draft, identifier.namespace)

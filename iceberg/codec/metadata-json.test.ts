@@ -210,7 +210,23 @@ describe('requirements and updates', () => {
     { action: 'set-location', location: 'file:///w/t' },
     { action: 'set-properties', updates: { a: 'b' } },
     { action: 'remove-properties', removals: ['a'] },
-    { action: 'set-statistics', statistics: { 'snapshot-id': snapshotId, 'statistics-path': 'p' } },
+    {
+      action: 'set-statistics',
+      statistics: {
+        'snapshot-id': snapshotId,
+        'statistics-path': 'p',
+        'file-size-in-bytes': 9,
+        'file-footer-size-in-bytes': 4,
+        'blob-metadata': [
+          {
+            type: 'apache-datasketches-theta-v1',
+            'snapshot-id': snapshotId,
+            'sequence-number': 1,
+            fields: [1],
+          },
+        ],
+      },
+    },
     { action: 'remove-statistics', snapshotId },
     {
       action: 'set-partition-statistics',
@@ -244,7 +260,8 @@ describe('requirements and updates', () => {
   })
 
   it('are refused where they are unknown', () => {
-    expect(() => decodeUpdate({ action: 'add-encryption-key' })).toThrow(/Unknown metadata update/)
+    expect(() => decodeUpdate({ action: 'dance' })).toThrow(/Unknown metadata update/)
+    expect(() => decodeUpdate({ action: 'add-encryption-key' })).toThrow(/are of format v3/)
     expect(() => decodeRequirement({ type: 'assert-x' })).toThrow(/Unknown requirement type/)
   })
 })

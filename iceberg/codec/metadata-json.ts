@@ -196,9 +196,13 @@ export function encodeTableMetadata(
     'default-sort-order-id': metadata.defaultSortOrderId,
     'sort-orders': metadata.sortOrders.map(encodeSortOrder),
     properties: metadata.properties,
-    // Written as -1 in v1 and v2, because older readers fail without the field.
+    // -1 for none in v1 and v2, because older readers fail without the field.
     'current-snapshot-id':
-      metadata.currentSnapshotId === null ? -1 : wireInteger(metadata.currentSnapshotId),
+      metadata.currentSnapshotId === null
+        ? metadata.formatVersion < 3
+          ? -1
+          : null
+        : wireInteger(metadata.currentSnapshotId),
     refs: Object.fromEntries(
       Object.entries(metadata.refs).map(([name, ref]) => [name, encodeSnapshotRef(ref)]),
     ),

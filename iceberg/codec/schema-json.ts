@@ -18,6 +18,7 @@ import {
   optional,
   present,
   stringField,
+  unknownFields,
   type WireObject,
   wireObject,
 } from './wire-reader.ts'
@@ -142,11 +143,47 @@ export function encodePartitionSpec(spec: PartitionSpec): WireObject {
 
 export function encodePartitionFields(fields: readonly PartitionField[]): WireObject[] {
   return fields.map((field) => ({
-    'source-id': field.sourceId,
+    ...encodeSource(field),
     ...(field.fieldId === unassignedFieldId ? {} : { 'field-id': field.fieldId }),
     name: field.name,
     transform: field.transform,
   }))
+}
+
+type Source = {
+  readonly sourceId: number
+  readonly unknownFields?: Readonly<Record<string, unknown>>
+}
+
+const partitionFieldKeys: ReadonlySet<string> = new Set([
+  'source-id',
+  'field-id',
+  'name',
+  'transform',
+])
+const sortFieldKeys: ReadonlySet<string> = new Set([
+  'source-id',
+  'transform',
+  'direction',
+  'null-order',
+])
+/** Of transforms with several arguments (format v3), in place of `source-id`. */
+const sourcesKey = 'source-ids'
+
+/** Of several sources the first stands for all: no transform that we know has more than one. */
+function decodeSource(object: WireObject, known: ReadonlySet<string>): Source {
+  const sources = optional(object, sourcesKey, integersField)
+  const sourceId = optional(object, 'source-id', integerField) ?? sources?.[0]
+  return {
+    sourceId: sourceId ?? integerField(object, 'source-id'),
+    ...present('unknownFields', unknownFields(object, known)),
+  }
+}
+
+function encodeSource(field: Source): WireObject {
+  const sources = field.unknownFields?.[sourcesKey]
+  const isOneOfSeveral = Array.isArray(sources) && sources.length > 1
+  return { ...(isOneOfSeveral ? {} : { 'source-id': field.sourceId }), ...field.unknownFields }
 }
 
 /** A partition field whose id the catalog is to give (it may be absent in requests). */
@@ -164,7 +201,7 @@ export function decodePartitionFields(fields: readonly unknown[]): PartitionFiel
   return fields.map((value) => {
     const object = wireObject(value, 'partition field')
     return {
-      sourceId: integerField(object, 'source-id'),
+      ...decodeSource(object, partitionFieldKeys),
       fieldId: optional(object, 'field-id', integerField) ?? unassignedFieldId,
       name: stringField(object, 'name'),
       transform: stringField(object, 'transform'),
@@ -177,7 +214,7 @@ export function encodeSortOrder(order: SortOrder): WireObject {
     'order-id': order.orderId,
     fields: order.fields.map((field) => ({
       transform: field.transform,
-      'source-id': field.sourceId,
+      ...encodeSource(field),
       direction: field.direction,
       'null-order': field.nullOrder,
     })),
@@ -204,8 +241,8 @@ function decodeSortField(value: unknown): SortField {
     throw invalidWire(`Invalid null order: ${nullOrder}`)
   }
   return {
+    ...decodeSource(object, sortFieldKeys),
     transform: stringField(object, 'transform'),
-    sourceId: integerField(object, 'source-id'),
     direction,
     nullOrder,
   }

@@ -2,7 +2,7 @@
  * Requirements and updates of a table commit ↔ JSON (REST specification, "CommitTableRequest"). One that isn't
  * known is InvalidInput: to skip it would commit something else than the client meant.
  */
-import { PotokError } from '../../kernel/errors.ts'
+import { unsupported, validationFailed } from '../spec/refusals.ts'
 import type { TableRequirement, TableUpdate } from '../spec/table-updates.ts'
 import { wireInteger } from './lossless-json.ts'
 import {
@@ -24,6 +24,7 @@ import {
   bigintField,
   integerField,
   integersField,
+  invalidWire,
   objectField,
   optional,
   present,
@@ -93,8 +94,10 @@ export function decodeRequirement(value: unknown): TableRequirement {
         key: stringField(object, 'key'),
         value: optional(object, 'value', stringField) ?? null,
       }
+    case 'assert-view-uuid':
+      throw validationFailed('Cannot validate AssertViewUUID against a table')
     default:
-      throw new PotokError('InvalidInput', `Unknown requirement type: ${type}`)
+      throw invalidWire(`Unknown requirement type: ${type}`)
   }
 }
 
@@ -193,13 +196,13 @@ export function decodeUpdate(value: unknown): TableUpdate {
     case 'remove-properties':
       return { action, removals: stringsField(object, keyOf(object, 'removals', 'removed')) }
     case 'set-statistics':
-      return { action, statistics: withSnapshotId(objectField(object, 'statistics')) }
+      return { action, statistics: statisticsFile(objectField(object, 'statistics')) }
     case 'remove-statistics':
       return { action, snapshotId: bigintField(object, 'snapshot-id') }
     case 'set-partition-statistics':
       return {
         action,
-        partitionStatistics: withSnapshotId(objectField(object, 'partition-statistics')),
+        partitionStatistics: partitionStatisticsFile(objectField(object, 'partition-statistics')),
       }
     case 'remove-partition-statistics':
       return { action, snapshotId: bigintField(object, 'snapshot-id') }
@@ -207,8 +210,15 @@ export function decodeUpdate(value: unknown): TableUpdate {
       return { action, specIds: integersField(object, 'spec-ids') }
     case 'remove-schemas':
       return { action, schemaIds: integersField(object, 'schema-ids') }
+    case 'add-view-version':
+      throw unsupported('Cannot apply update AddViewVersion to a table')
+    case 'set-current-view-version':
+      throw unsupported('Cannot apply update SetCurrentViewVersion to a table')
+    case 'add-encryption-key':
+    case 'remove-encryption-key':
+      throw unsupported(`Cannot apply update ${action}: encryption keys are of format v3`)
     default:
-      throw new PotokError('InvalidInput', `Unknown metadata update action: ${action}`)
+      throw invalidWire(`Unknown metadata update action: ${action}`)
   }
 }
 
@@ -216,8 +226,22 @@ function keyOf(object: WireObject, name: string, former: string): string {
   return object[name] === undefined && object[former] !== undefined ? former : name
 }
 
-function withSnapshotId(statistics: WireObject): WireObject {
+/** Kept as they are, once they have what readers need. */
+function statisticsFile(statistics: WireObject): WireObject {
+  integerField(statistics, 'file-footer-size-in-bytes')
+  for (const blob of arrayField(statistics, 'blob-metadata')) {
+    const metadata = wireObject(blob, 'blob-metadata')
+    stringField(metadata, 'type')
+    bigintField(metadata, 'snapshot-id')
+    integerField(metadata, 'sequence-number')
+    integersField(metadata, 'fields')
+  }
+  return partitionStatisticsFile(statistics)
+}
+
+function partitionStatisticsFile(statistics: WireObject): WireObject {
   bigintField(statistics, 'snapshot-id')
   stringField(statistics, 'statistics-path')
+  integerField(statistics, 'file-size-in-bytes')
   return statistics
 }

@@ -1,5 +1,6 @@
 /** View metadata and its updates ↔ JSON (view specification; REST specification, "CommitViewRequest"). */
-import { describeError, PotokError } from '../../kernel/errors.ts'
+import { describeError, isPotokError, PotokError } from '../../kernel/errors.ts'
+import { unsupported, validationFailed } from '../spec/refusals.ts'
 import type { Schema } from '../spec/table-metadata.ts'
 import type {
   ViewMetadata,
@@ -24,11 +25,14 @@ import {
   wireObject,
 } from './wire-reader.ts'
 
+const viewFormatVersion = 1
+
 export function readViewMetadata(bytes: Uint8Array, location: string): ViewMetadata {
   const wire = parseMetadataFile(bytes, location)
   try {
     return decodeViewMetadata(wire)
   } catch (cause) {
+    if (isPotokError(cause, 'Unsupported')) throw cause
     throw new PotokError(
       'DataCorrupt',
       `the view metadata ${location} can not be understood: ${describeError(cause)}`,
@@ -55,9 +59,13 @@ export function encodeViewMetadata(metadata: ViewMetadata): WireObject {
 
 export function decodeViewMetadata(value: unknown): ViewMetadata {
   const object = wireObject(value, 'view metadata')
+  const formatVersion = integerField(object, 'format-version')
+  if (formatVersion !== viewFormatVersion) {
+    throw unsupported(`Cannot read unsupported version ${formatVersion} of view metadata`)
+  }
   return {
     viewUuid: stringField(object, 'view-uuid'),
-    formatVersion: integerField(object, 'format-version'),
+    formatVersion,
     location: stringField(object, 'location'),
     schemas: arrayField(object, 'schemas').map((schema) => decodeSchema(schema)),
     currentVersionId: integerField(object, 'current-version-id'),
@@ -129,7 +137,9 @@ export function decodeViewRequirement(value: unknown): ViewRequirement {
   const object = wireObject(value, 'update requirement')
   const type = stringField(object, 'type')
   if (type !== 'assert-view-uuid') {
-    throw new PotokError('InvalidInput', `Unknown requirement type for a view: ${type}`)
+    const known = tableRequirements[type]
+    if (known !== undefined) throw validationFailed(`Cannot validate ${known} against a view`)
+    throw invalidWire(`Unknown requirement type: ${type}`)
   }
   return { type, uuid: stringField(object, 'uuid') }
 }
@@ -155,6 +165,39 @@ export function decodeViewUpdate(value: unknown): ViewUpdate {
     case 'set-current-view-version':
       return { action, viewVersionId: integerField(object, 'view-version-id') }
     default:
-      throw new PotokError('InvalidInput', `Unknown metadata update action for a view: ${action}`)
+      if (tableActions.has(action)) throw unsupported(`Cannot apply update ${action} to a view`)
+      throw invalidWire(`Unknown metadata update action: ${action}`)
   }
 }
+
+/** As the reference implementation names them. */
+const tableRequirements: Readonly<Record<string, string>> = {
+  'assert-create': 'AssertTableDoesNotExist',
+  'assert-table-uuid': 'AssertTableUUID',
+  'assert-ref-snapshot-id': 'AssertRefSnapshotID',
+  'assert-last-assigned-field-id': 'AssertLastAssignedFieldId',
+  'assert-current-schema-id': 'AssertCurrentSchemaID',
+  'assert-last-assigned-partition-id': 'AssertLastAssignedPartitionId',
+  'assert-default-spec-id': 'AssertDefaultSpecID',
+  'assert-default-sort-order-id': 'AssertDefaultSortOrderID',
+}
+
+const tableActions: ReadonlySet<string> = new Set([
+  'set-current-schema',
+  'add-spec',
+  'set-default-spec',
+  'remove-partition-specs',
+  'remove-schemas',
+  'add-sort-order',
+  'set-default-sort-order',
+  'add-snapshot',
+  'set-snapshot-ref',
+  'remove-snapshots',
+  'remove-snapshot-ref',
+  'set-statistics',
+  'remove-statistics',
+  'set-partition-statistics',
+  'remove-partition-statistics',
+  'add-encryption-key',
+  'remove-encryption-key',
+])

@@ -5,9 +5,12 @@
  */
 import { PotokError } from '../../kernel/errors.ts'
 import type { MetadataDraft } from './metadata-draft.ts'
-import { illegalArgument, staleCommit, validationFailed } from './refusals.ts'
+import { illegalArgument, staleCommit, unsupported, validationFailed } from './refusals.ts'
 import { mainBranch } from './schema.ts'
 import type { Snapshot, SnapshotRef } from './table-metadata.ts'
+
+/** Row lineage and encryption: who sends them counts on what is not done here. */
+const fieldsOfV3 = ['first-row-id', 'added-rows', 'key-id']
 
 export function addSnapshot(draft: MetadataDraft, snapshot: Snapshot): void {
   const { metadata } = draft
@@ -18,6 +21,11 @@ export function addSnapshot(draft: MetadataDraft, snapshot: Snapshot): void {
   ] as const) {
     if (list.length === 0) {
       throw validationFailed(`Attempting to add a snapshot before a ${kind} is added`)
+    }
+  }
+  for (const key of fieldsOfV3) {
+    if (snapshot.unknownFields?.[key] !== undefined) {
+      throw unsupported(`Cannot add a snapshot with ${key}: it is of format v3`)
     }
   }
   if (draft.snapshotsById.has(snapshot.snapshotId)) {

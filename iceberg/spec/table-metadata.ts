@@ -46,6 +46,8 @@ export type PartitionField = {
   readonly name: string
   /** `identity`, `bucket[16]`, `truncate[4]`, `year`, `month`, `day`, `hour`, `void`. */
   readonly transform: string
+  /** What else the wire had (several sources, format v3): kept as it was. */
+  readonly unknownFields?: Readonly<Record<string, unknown>>
 }
 export type PartitionSpec = { readonly specId: number; readonly fields: readonly PartitionField[] }
 
@@ -54,6 +56,8 @@ export type SortField = {
   readonly sourceId: number
   readonly direction: 'asc' | 'desc'
   readonly nullOrder: 'nulls-first' | 'nulls-last'
+  /** As of a partition field. */
+  readonly unknownFields?: Readonly<Record<string, unknown>>
 }
 export type SortOrder = { readonly orderId: number; readonly fields: readonly SortField[] }
 
