@@ -107,7 +107,7 @@ function pathOf(struct: StructType, id: number): NestedField[] | null {
 }
 
 /** Equal for equal values, within one partition field. −0 and +0 are two partitions, as the spec orders them. */
-export function partitionKey(value: PartitionValue): string {
+function partitionKey(value: PartitionValue): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
   if (typeof value === 'string') return JSON.stringify(value)
   return Object.is(value, -0) ? '-0' : String(value)

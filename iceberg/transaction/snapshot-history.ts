@@ -38,3 +38,35 @@ export function* ancestorsOf(
       current.parentSnapshotId === undefined ? undefined : byId.get(current.parentSnapshotId)
   }
 }
+
+export function lineageOf(metadata: TableMetadata, headId: bigint | null): Snapshot[] {
+  if (headId === null) return []
+  const byId = new Map(metadata.snapshots.map((snapshot) => [snapshot.snapshotId, snapshot]))
+  return [...ancestorsOf(byId, headId)]
+}
+
+export function isAncestor(metadata: TableMetadata, headId: bigint | null, id: bigint): boolean {
+  return lineageOf(metadata, headId).some(({ snapshotId }) => snapshotId === id)
+}
+
+/**
+ * Snapshots of the branch after `startingId` (null: all there ever were), newest first. CommitConflict where they
+ * can't all be seen: what isn't seen can't be validated.
+ */
+export function snapshotsSince(
+  metadata: TableMetadata,
+  headId: bigint | null,
+  startingId: bigint | null,
+): Snapshot[] {
+  const since: Snapshot[] = []
+  for (const snapshot of lineageOf(metadata, headId)) {
+    if (snapshot.snapshotId === startingId) return since
+    since.push(snapshot)
+  }
+  const last = since.at(-1)
+  if (last === undefined || (last.parentSnapshotId ?? null) === startingId) return since
+  throw new PotokError(
+    'CommitConflict',
+    `Cannot determine history between starting snapshot ${startingId} and the last known ancestor ${last.snapshotId}`,
+  )
+}

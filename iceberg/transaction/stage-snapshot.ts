@@ -189,6 +189,12 @@ function freshSnapshotId(ids: IdSource, metadata: TableMetadata): bigint {
 
 /** The parent's manifests, without those in which nothing lives any more: they told of the parent's deletions. */
 async function liveManifests(io: TransactionIo, parent: Snapshot): Promise<ManifestFile[]> {
+  if (parent.manifestList === '') {
+    throw new PotokError(
+      'Unsupported',
+      `snapshot ${parent.snapshotId} has no manifest list, as the oldest tables of format version 1: not written`,
+    )
+  }
   const manifests = await io.manifests.manifestList(parent.manifestList)
   const live: ManifestFile[] = []
   for (const manifest of manifests) {

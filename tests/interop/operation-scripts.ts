@@ -22,15 +22,16 @@ def plain(v):
     raise TypeError(type(v))
 `
 
-/** argv: metadata file, snapshot id or '' for main. stdin: JSON of the columns wanted. Rows in the order of \`id\`. */
+/** stdin: JSON of `[{metadata, snapshot, columns}]`, snapshot null for main. Rows of each in the order of `id`. */
 export const pyIcebergRows = `${plain}
 from pyiceberg.table import StaticTable
-table = StaticTable.from_metadata(sys.argv[1])
-columns = json.load(sys.stdin)
-scan = table.scan(snapshot_id=int(sys.argv[2]) if sys.argv[2] else None)
-rows = scan.to_arrow().to_pylist()
-rows.sort(key=lambda row: row['id'])
-print(json.dumps([[plain(row[name]) for name in columns] for row in rows]))
+def rows_of(case):
+    table = StaticTable.from_metadata(case['metadata'])
+    scan = table.scan(snapshot_id=None if case['snapshot'] is None else int(case['snapshot']))
+    rows = scan.to_arrow().to_pylist()
+    rows.sort(key=lambda row: row['id'])
+    return [[plain(row[name]) for name in case['columns']] for row in rows]
+print(json.dumps([rows_of(case) for case in json.load(sys.stdin)]))
 `
 
 /** The same through DuckDB's Iceberg extension. */
@@ -42,11 +43,13 @@ for module in (duckdb_extension_avro, duckdb_extension_iceberg):
     [path] = glob.glob(os.path.join(os.path.dirname(module.__file__), 'extensions', '*', '*.duckdb_extension'))
     connection.execute(f"LOAD '{path}'")
 connection.execute("SET TimeZone = 'UTC'")
-columns = json.load(sys.stdin)
-at = f", snapshot_from_id = {sys.argv[2]}" if sys.argv[2] else ''
-names = ', '.join('"' + name + '"' for name in columns)
-# By way of Arrow: fetchall() wants pytz for zoned times. Arrow has no UUIDs, DuckDB gives their text.
-table = connection.execute(f"SELECT {names} FROM iceberg_scan('{sys.argv[1]}'{at}) ORDER BY id").fetch_arrow_table()
+# Arrow has no UUIDs, DuckDB gives their text.
 def texts(v): return v.replace('-', '') if isinstance(v, str) and len(v) == 36 and v[8] == v[13] == '-' else v
-print(json.dumps([[texts(plain(row[name])) for name in columns] for row in table.to_pylist()]))
+def rows_of(case):
+    at = '' if case['snapshot'] is None else f", snapshot_from_id = {case['snapshot']}"
+    names = ', '.join('"' + name + '"' for name in case['columns'])
+    # By way of Arrow: fetchall() wants pytz for zoned times.
+    table = connection.execute(f"SELECT {names} FROM iceberg_scan('{case['metadata']}'{at}) ORDER BY id").fetch_arrow_table()
+    return [[texts(plain(row[name])) for name in case['columns']] for row in table.to_pylist()]
+print(json.dumps([rows_of(case) for case in json.load(sys.stdin)]))
 `
