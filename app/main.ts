@@ -5,6 +5,7 @@
 import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { describeError, isPotokError } from '../kernel/errors.ts'
+import type { CommandDefinition } from './commands/command.ts'
 import { commands } from './commands/commands.ts'
 import { flagOf, readSettings, type SettingName, settingsSchema, variableOf } from './settings.ts'
 import { potokVersion } from './version.ts'
@@ -30,30 +31,35 @@ export function createProgram(setExitCode: (code: number) => void): Command {
       setExitCode(error.exitCode === 0 ? 0 : 2)
       throw error
     })
-  for (const command of commands) {
-    const sub = program
-      .command(command.usage)
-      .description(command.description)
-      .helpOption('-h, --help', 'Show this help')
-    for (const option of command.options ?? []) sub.addOption(option)
-    for (const name of new Set([...(command.settings ?? []), ...shared])) {
-      sub.addOption(settingOption(name))
-    }
-    sub.addHelpText(
-      'after',
-      '\nEvery setting is also a POTOK_* variable: ./potok config lists them.',
-    )
-    sub.action(async (...given: unknown[]) => {
-      const parsed = sub.opts<Record<string, unknown>>()
-      const settings = readSettings(onlySettings(parsed), process.env)
-      const words = given
-        .slice(0, -2)
-        .flat()
-        .filter((word) => typeof word === 'string')
-      setExitCode(await command.run({ settings, options: parsed, words }))
-    })
-  }
+  for (const command of commands) addCommand(program, command, setExitCode)
   return program
+}
+
+function addCommand(
+  parent: Command,
+  command: CommandDefinition,
+  setExitCode: (code: number) => void,
+): void {
+  const sub = parent
+    .command(command.usage)
+    .description(command.description)
+    .helpOption('-h, --help', 'Show this help')
+  for (const option of command.options ?? []) sub.addOption(option)
+  for (const name of new Set([...(command.settings ?? []), ...shared])) {
+    sub.addOption(settingOption(name))
+  }
+  sub.addHelpText('after', '\nEvery setting is also a POTOK_* variable: ./potok config lists them.')
+  for (const below of command.subcommands ?? []) addCommand(sub, below, setExitCode)
+  sub.action(async (...given: unknown[]) => {
+    // With those that stand before a subcommand's name.
+    const parsed = sub.optsWithGlobals<Record<string, unknown>>()
+    const settings = readSettings(onlySettings(parsed), process.env)
+    const words = given
+      .slice(0, -2)
+      .flat()
+      .filter((word) => typeof word === 'string')
+    setExitCode(await command.run({ settings, options: parsed, words }))
+  })
 }
 
 function settingOption(name: SettingName): Option {

@@ -6,6 +6,7 @@
  */
 import { decimalPrecisionScale } from '../../iceberg/codec/manifest-avro.ts'
 import type { SingleValue } from '../../iceberg/codec/single-value.ts'
+import { formatDecimal } from '../../iceberg/codec/value-text.ts'
 import { type BoundFilter, isFloating, type ValueTest } from '../../iceberg/scan/bind-filter.ts'
 import type { IcebergType, NestedField } from '../../iceberg/spec/table-metadata.ts'
 import { sqlTypeOf } from './column-expression.ts'
@@ -91,17 +92,9 @@ export function sqlLiteral(type: IcebergType, value: SingleValue): string {
   }
   const decimal = typeof type === 'string' ? decimalPrecisionScale(type) : null
   if (decimal !== null) {
-    return `CAST('${decimalText(BigInt(value as number | bigint), decimal.scale)}' AS ${sqlType})`
+    return `CAST('${formatDecimal(BigInt(value as number | bigint), decimal.scale)}' AS ${sqlType})`
   }
   return `unhex('${hexOf(value as Uint8Array)}')`
-}
-
-/** An unscaled decimal with its point. */
-function decimalText(unscaled: bigint, scale: number): string {
-  const digits = String(unscaled < 0n ? -unscaled : unscaled).padStart(scale + 1, '0')
-  const sign = unscaled < 0n ? '-' : ''
-  if (scale === 0) return `${sign}${digits}`
-  return `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`
 }
 
 function hexOf(bytes: Uint8Array): string {

@@ -17,6 +17,8 @@ export type CommandDefinition = {
   readonly options?: readonly Option[]
   /** Settings that are flags of this command; all are variables anyway. */
   readonly settings?: readonly SettingName[]
+  /** `potok NAME SUBCOMMAND`; `potok NAME` alone runs this command itself. */
+  readonly subcommands?: readonly CommandDefinition[]
   /** Gives the exit code. */
   run(input: CommandInput): Promise<number>
 }

@@ -6,6 +6,8 @@ import { createEmbedded, type Part } from '../embedded.ts'
 import { openInstallation } from '../installation.ts'
 import type { SettingName } from '../settings.ts'
 import { waitForStopSignal } from '../stop-signal.ts'
+import { catalogReadCommand } from './catalog-read.ts'
+import { catalogTablesCommand } from './catalog-tables.ts'
 import { type CommandDefinition, print, toJson } from './command.ts'
 
 const stopDeadlineMs = 20_000
@@ -15,10 +17,12 @@ function roleCommand(
   parts: readonly Part[],
   description: string,
   settingNames: readonly SettingName[],
+  subcommands: readonly CommandDefinition[] = [],
 ): CommandDefinition {
   return {
     usage: name,
     description,
+    subcommands,
     settings: ['host', 'port', ...settingNames],
     run: async ({ settings }) => {
       const installation = openInstallation(settings, name)
@@ -54,7 +58,13 @@ export const roleCommands: readonly CommandDefinition[] = [
     'logPartitions',
     'allowedLatenessMinutes',
   ]),
-  roleCommand('catalog', ['catalog'], 'Only the Iceberg REST catalog', ['catalogPort']),
+  roleCommand(
+    'catalog',
+    ['catalog'],
+    'Only the Iceberg REST catalog; with a subcommand: look into the tables',
+    ['catalogPort'],
+    [catalogTablesCommand, catalogReadCommand],
+  ),
   roleCommand(
     'api',
     ['api', 'recompute'],

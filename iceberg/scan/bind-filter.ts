@@ -51,7 +51,7 @@ function bindPredicate(
   predicate: ScanPredicate,
   isNegated: boolean,
 ): BoundFilter {
-  const path = pathOf(schema, predicate.column)
+  const path = columnPath(schema, predicate.column)
   const field = path?.at(-1)
   if (path === null || field === undefined || typeof field.type !== 'string') {
     // A struct, list or map can only be asked whether it is there.
@@ -74,13 +74,13 @@ function bindPredicate(
 }
 
 /** A name of the top level first, since names may hold dots; then `struct.field`. */
-function pathOf(struct: StructType, name: string): NestedField[] | null {
+export function columnPath(struct: StructType, name: string): NestedField[] | null {
   const exact = struct.fields.find((field) => field.name === name)
   if (exact !== undefined) return [exact]
   for (const field of struct.fields) {
     if (typeof field.type === 'string' || field.type.type !== 'struct') continue
     if (!name.startsWith(`${field.name}.`)) continue
-    const below = pathOf(field.type, name.slice(field.name.length + 1))
+    const below = columnPath(field.type, name.slice(field.name.length + 1))
     if (below !== null) return [field, ...below]
   }
   return null
