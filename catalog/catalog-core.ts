@@ -4,11 +4,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Namespace, TableIdentifier } from '../iceberg/catalog.ts'
+import { tableMetadataBytes } from '../iceberg/codec/metadata-bytes.ts'
 import {
   encodeMetadataFile,
   packMetadata,
   readTableMetadata,
-  tableMetadataBytes,
 } from '../iceberg/codec/metadata-json.ts'
 import { encodeViewMetadata, readViewMetadata } from '../iceberg/codec/view-json.ts'
 import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'

@@ -5,7 +5,7 @@
 import type { Request, Response } from 'express'
 import type { LoadedTable, LoadedView } from '../iceberg/catalog.ts'
 import { stringifyJson } from '../iceberg/codec/lossless-json.ts'
-import { tableMetadataBytes } from '../iceberg/codec/metadata-json.ts'
+import { tableMetadataBytes } from '../iceberg/codec/metadata-bytes.ts'
 import { encodeViewMetadata } from '../iceberg/codec/view-json.ts'
 import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
 

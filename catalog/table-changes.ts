@@ -114,25 +114,31 @@ export function nextMetadataLocation(
   previousLocation: string | undefined,
   uuid: string,
 ): string {
-  const folder = metadata.properties[metadataPathProperty]?.replace(/\/+$/, '')
   const version = previousLocation === undefined ? 0 : metadataVersionOf(previousLocation) + 1
   const gzip = metadata.properties['write.metadata.compression-codec']?.toLowerCase() === 'gzip'
-  return `${folder ?? `${metadata.location}/metadata`}/${metadataFileName(version, uuid, { gzip })}`
+  return `${metadataFolder(metadata)}/${metadataFileName(version, uuid, { gzip })}`
+}
+
+function metadataFolder({ properties, location }: TableMetadata): string {
+  return properties[metadataPathProperty]?.replace(/\/+$/, '') ?? `${location}/metadata`
 }
 
 /**
- * Metadata files that fell out of the log and that the table's owner wants deleted. Only files in the table's
- * own folder: a log may come from a registered file and name anything.
+ * Metadata files that fell out of the log and that the table's owner wants deleted. Only files in the folder
+ * where the table's metadata goes now: a log may come from a registered file and name anything. What lies in a
+ * folder of before (a changed location, another `write.metadata.path`) is left to orphan removal.
  */
 export function obsoleteMetadataFiles(base: TableMetadata, metadata: TableMetadata): string[] {
   if (metadata.properties['write.metadata.delete-after-commit.enabled'] !== 'true') return []
+  const folder = metadataFolder(metadata)
   const kept = new Set(metadata.metadataLog.map((entry) => entry.metadataFile))
   return base.metadataLog
     .map((entry) => entry.metadataFile)
     .filter(
       (file) =>
         !kept.has(file) &&
-        file.startsWith(`${metadata.location}/metadata/`) &&
+        file.startsWith(`${folder}/`) &&
+        !file.slice(folder.length + 1).includes('/') &&
         /\.metadata\.json(\.gz)?$/.test(file),
     )
 }

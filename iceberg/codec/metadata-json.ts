@@ -5,13 +5,7 @@
 import { promisify } from 'node:util'
 import { gunzipSync, gzip, gzipSync } from 'node:zlib'
 import { describeError, PotokError } from '../../kernel/errors.ts'
-import type {
-  PartitionSpec,
-  Schema,
-  Snapshot,
-  SnapshotRef,
-  TableMetadata,
-} from '../spec/table-metadata.ts'
+import type { PartitionSpec, Schema, SnapshotRef, TableMetadata } from '../spec/table-metadata.ts'
 import { parseJson, stringifyJson, wireInteger } from './lossless-json.ts'
 import {
   decodePartitionFields,
@@ -128,45 +122,7 @@ export function readTableMetadata(bytes: Uint8Array, location: string): TableMet
   }
 }
 
-/** JSON of what never changes once it is made, by object: a commit adds one to thousands. */
-const textOfSnapshot = new WeakMap<Snapshot, string>()
-const textOfLogEntry = new WeakMap<TableMetadata['snapshotLog'][number], string>()
-
-/** Kept as long as the metadata itself: one swap answers many clients, and its file is the same bytes. */
-const bytesOfMetadata = new WeakMap<TableMetadata, Uint8Array>()
-
-/** `stringifyTableMetadata` in UTF-8. */
-export function tableMetadataBytes(metadata: TableMetadata): Uint8Array {
-  let bytes = bytesOfMetadata.get(metadata)
-  if (bytes === undefined) {
-    bytes = new TextEncoder().encode(stringifyTableMetadata(metadata))
-    bytesOfMetadata.set(metadata, bytes)
-  }
-  return bytes
-}
-
-/** As `encodeTableMetadata`, in text, without encoding again what the metadata before had. */
-export function stringifyTableMetadata(metadata: TableMetadata): string {
-  const head = stringifyJson(encodeTableMetadata(metadata, { withHistory: false }))
-  const snapshots = metadata.snapshots.map((one) => cached(textOfSnapshot, one, encodeSnapshot))
-  const log = metadata.snapshotLog.map((one) => cached(textOfLogEntry, one, encodeLogEntry))
-  return `${head.slice(0, -1)},"snapshots":[${snapshots.join(',')}],"snapshot-log":[${log.join(',')}]}`
-}
-
-function cached<T extends object>(
-  texts: WeakMap<T, string>,
-  value: T,
-  encode: (value: T) => unknown,
-): string {
-  let text = texts.get(value)
-  if (text === undefined) {
-    text = stringifyJson(encode(value))
-    texts.set(value, text)
-  }
-  return text
-}
-
-function encodeLogEntry(entry: TableMetadata['snapshotLog'][number]): WireObject {
+export function encodeLogEntry(entry: TableMetadata['snapshotLog'][number]): WireObject {
   return { 'timestamp-ms': entry.timestampMs, 'snapshot-id': wireInteger(entry.snapshotId) }
 }
 

@@ -214,6 +214,64 @@ print(json.dumps({'conflict': conflict, 'values': values, 'snapshots': len(final
     expect(snapshots).toBe(21)
   })
 
+  it.each([1, 2])(
+    'reads every row once after appends that assert nothing and are rebased, in format v%i',
+    async (version) => {
+      const result = (await python(`
+import concurrent.futures as futures
+catalog.create_namespace_if_not_exists('rebased')
+name = 'rebased.v${version}'
+data = pa.table({'x': pa.array([0], pa.int64())})
+catalog.create_table(name, data.schema, properties={'format-version': '${version}'}).append(data)
+stale = connect().load_table(name)
+def careless(n):
+    # PyIceberg's own files and updates, all on the snapshot of before; without its assertion.
+    transaction = stale.transaction()
+    transaction.append(pa.table({'x': pa.array([n * 100 + 1, n * 100 + 2], pa.int64())}))
+    requirements = tuple(r for r in transaction._requirements if r.type != 'assert-ref-snapshot-id')
+    connect().commit_table(stale, requirements, transaction._updates)
+def careful(n):
+    own = connect().load_table(name)
+    done = conflicts = 0
+    while done < 3:
+        try:
+            own.append(pa.table({'x': pa.array([n * 100 + done], pa.int64())}))
+            done += 1
+        except ex.CommitFailedException:
+            conflicts += 1
+            own = connect().load_table(name)
+    return conflicts
+with futures.ThreadPoolExecutor(10) as pool:
+    plain = [pool.submit(careless, n) for n in range(1, 9)]
+    honest = [pool.submit(careful, n) for n in range(11, 13)]
+    for one in plain + honest: one.result()
+final = catalog.load_table(name)
+snapshots = final.metadata.snapshots
+parents = {s.snapshot_id: s.parent_snapshot_id for s in snapshots}
+lineage, at = 0, final.metadata.current_snapshot_id
+while at is not None:
+    lineage, at = lineage + 1, parents[at]
+print(json.dumps({
+  'values': sorted(final.scan().to_arrow()['x'].to_pylist()),
+  'total': final.current_snapshot().summary['total-records'],
+  'snapshots': len(snapshots), 'lineage': lineage,
+  'files': len(final.inspect.data_files()),
+  'rows then': [final.scan(snapshot_id=s.snapshot_id).to_arrow().num_rows == int(s.summary['total-records']) for s in snapshots],
+}))
+`)) as Record<string, unknown>
+      const careless = [1, 2, 3, 4, 5, 6, 7, 8].flatMap((n) => [n * 100 + 1, n * 100 + 2])
+      const careful = [11, 12].flatMap((n) => [n * 100, n * 100 + 1, n * 100 + 2])
+      expect(result).toEqual({
+        values: [0, ...careless, ...careful],
+        total: '23',
+        snapshots: 15,
+        lineage: 15,
+        files: 15,
+        'rows then': Array.from({ length: 15 }, () => true),
+      })
+    },
+  )
+
   it('lists and drops views that the catalog keeps', async () => {
     await service.createNamespace(['views'])
     const creation = {
