@@ -7,7 +7,10 @@
  * - a list as an array, a map as an array of [key, value] in the order of the keys, a struct as an object.
  * `judge.py` makes the same of what PyIceberg and DuckDB give.
  */
-import type { IcebergType, StructType } from '../../iceberg/spec/table-metadata.ts'
+import { decimalPrecisionScale } from '../../iceberg/codec/manifest-avro.ts'
+import type { SingleValue } from '../../iceberg/codec/single-value.ts'
+import type { Row, RowValue } from '../../iceberg/spec/rows.ts'
+import type { IcebergType, NestedField, StructType } from '../../iceberg/spec/table-metadata.ts'
 import type { TrinoResult } from '../servers/trino.ts'
 
 export type CanonicalValue =
@@ -36,7 +39,7 @@ function ofTrino(type: IcebergType, value: unknown): CanonicalValue {
   if (typeof type === 'string') return primitiveOfTrino(type, value)
   switch (type.type) {
     case 'struct':
-      return structOf(type, (i) => ofTrino(fieldType(type, i), (value as unknown[])[i]))
+      return structOf(type, (field, i) => ofTrino(field.type, (value as unknown[])[i]))
     case 'list':
       return (value as unknown[]).map((each) => ofTrino(type.element, each))
     case 'map':
@@ -49,18 +52,14 @@ function ofTrino(type: IcebergType, value: unknown): CanonicalValue {
   }
 }
 
-export function structOf(
+function structOf(
   type: StructType,
-  valueAt: (index: number) => CanonicalValue,
+  valueOf: (field: NestedField, index: number) => CanonicalValue,
 ): CanonicalValue {
-  return Object.fromEntries(type.fields.map((field, i) => [field.name, valueAt(i)]))
+  return Object.fromEntries(type.fields.map((field, i) => [field.name, valueOf(field, i)]))
 }
 
-function fieldType(type: StructType, index: number): IcebergType {
-  return (type.fields[index] as StructType['fields'][number]).type
-}
-
-export function sortedPairs(pairs: readonly CanonicalValue[]): CanonicalValue {
+function sortedPairs(pairs: readonly CanonicalValue[]): CanonicalValue {
   return sortedRows(pairs as CanonicalRow[])
 }
 
@@ -82,6 +81,45 @@ function primitiveOfTrino(type: string, value: unknown): CanonicalValue {
     return Buffer.from(text, 'base64').toString('hex')
   // string, decimal
   return text
+}
+
+/** Rows as potok's writer takes them and its reader gives them. */
+export function canonicalRows(struct: StructType, rows: readonly Row[]): CanonicalRow[] {
+  return rows.map((row) => struct.fields.map(({ name, type }) => ofPotok(type, row[name])))
+}
+
+function ofPotok(type: IcebergType, value: RowValue | undefined): CanonicalValue {
+  if (value === null || value === undefined) return null
+  if (typeof type === 'string') return primitiveOfPotok(type, value as SingleValue)
+  switch (type.type) {
+    case 'struct':
+      return structOf(type, ({ name, type: of }) => ofPotok(of, (value as Row)[name]))
+    case 'list':
+      return (value as RowValue[]).map((each) => ofPotok(type.element, each))
+    case 'map':
+      return sortedPairs(
+        Array.from(value as ReadonlyMap<RowValue, RowValue>, ([key, each]) => [
+          ofPotok(type.key, key),
+          ofPotok(type.value, each),
+        ]),
+      )
+  }
+}
+
+function primitiveOfPotok(type: string, value: SingleValue): CanonicalValue {
+  if (typeof value === 'boolean') return value
+  if (type === 'float') return floatBits(value as number)
+  if (type === 'double') return doubleBits(value as number)
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+  const decimal = decimalPrecisionScale(type)
+  return decimal === null ? String(value) : decimalText(value as bigint, decimal.scale)
+}
+
+/** Of an unscaled value. */
+export function decimalText(unscaled: bigint, scale: number): string {
+  const digits = String(unscaled < 0n ? -unscaled : unscaled).padStart(scale + 1, '0')
+  const whole = digits.slice(0, digits.length - scale)
+  return `${unscaled < 0n ? '-' : ''}${whole}${scale === 0 ? '' : `.${digits.slice(-scale)}`}`
 }
 
 export function doubleBits(value: number): string {

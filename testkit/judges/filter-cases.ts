@@ -3,7 +3,13 @@
  * what an engine leaves out beyond that was pruned by wrong bounds. Also each filter in the words of an engine.
  */
 import type { IcebergType, StructType } from '../../iceberg/spec/table-metadata.ts'
-import { type CanonicalRow, type CanonicalValue, doubleBits, floatBits } from './canonical-rows.ts'
+import {
+  type CanonicalRow,
+  type CanonicalValue,
+  decimalText,
+  doubleBits,
+  floatBits,
+} from './canonical-rows.ts'
 
 export type FilterOperator = '=' | '!=' | '<' | '<=' | '>' | '>=' | 'is-null' | 'not-null'
 
@@ -199,12 +205,6 @@ function numberOf(type: string, bits: string): number {
 function decimalOf(type: string): { precision: number; scale: number } {
   const [precision = 0, scale = 0] = (type.match(/\d+/g) ?? []).map(Number)
   return { precision, scale }
-}
-
-export function decimalText(unscaled: bigint, scale: number): string {
-  const digits = String(unscaled < 0n ? -unscaled : unscaled).padStart(scale + 1, '0')
-  const whole = digits.slice(0, digits.length - scale)
-  return `${unscaled < 0n ? '-' : ''}${whole}${scale === 0 ? '' : `.${digits.slice(-scale)}`}`
 }
 
 const sqlOperators = { '=': '=', '!=': '<>', '<': '<', '<=': '<=', '>': '>', '>=': '>=' } as const

@@ -8,14 +8,12 @@ import { createInterface } from 'node:readline'
 import { pythonPath } from '../python-venv.ts'
 import type { CanonicalRow } from './canonical-rows.ts'
 import { type FilterCase, filterSql } from './filter-cases.ts'
+import type { FilterAnswer } from './judge-filters.ts'
 
 /** In the catalog, or by its metadata file alone. */
 export type JudgedTable =
   | { readonly namespace: readonly string[]; readonly name: string }
   | { readonly metadata: string }
-
-/** The rows of a filter, or why the judge could not say. */
-export type FilterAnswer = CanonicalRow[] | string
 
 export type PythonJudge = {
   connect(

@@ -3,7 +3,10 @@
  * One Trino, one potok and one Python for all of it; the parts are beside, in `trino/`.
  */
 import { afterAll, beforeAll } from 'vitest'
+import { describeCatalogStatements } from './trino/catalog-statements.ts'
+import { describeMadeByTrino } from './trino/made-by-trino.ts'
 import { describeOwnTables } from './trino/own-tables.ts'
+import { describeRivalWriters } from './trino/rival-writers.ts'
 import { startWorld, type World } from './trino/world.ts'
 
 let running: World | undefined
@@ -19,3 +22,6 @@ beforeAll(async () => {
 afterAll(() => running?.stop())
 
 describeOwnTables(world)
+describeMadeByTrino(world)
+describeCatalogStatements(world)
+describeRivalWriters(world)

@@ -1,32 +1,37 @@
 /**
- * A real potok, a Trino on its catalog, PyIceberg and DuckDB beside them; and the two questions that the judges
+ * A real potok, a Trino on its catalog, PyIceberg, DuckDB and potok's reader beside them; and the two questions that the judges
  * are asked of each table: do all of you see the same rows, and does any filter hide a row that it should give?
  */
 import { join } from 'node:path'
 import { expect } from 'vitest'
+import { createDuckDbTableReader } from '../../../adapters/duckdb/duckdb-table-reader.ts'
+import { openDuckDb } from '../../../adapters/duckdb/instance.ts'
+import { createLocalObjectStore } from '../../../adapters/object-store/local-object-store.ts'
 import { parseJson } from '../../../iceberg/codec/lossless-json.ts'
 import { decodeTableMetadata } from '../../../iceberg/codec/metadata-json.ts'
+import { createManifestCache } from '../../../iceberg/scan/plan-files.ts'
 import { currentSchema } from '../../../iceberg/spec/schema.ts'
 import type { IcebergType, TableMetadata } from '../../../iceberg/spec/table-metadata.ts'
+import type { TableReader } from '../../../iceberg/table-reader.ts'
 import {
   type CanonicalRow,
   rowsOfTrino,
   sortedRows,
 } from '../../../testkit/judges/canonical-rows.ts'
 import {
-  describeFilter,
   type FilterCase,
   filterCases,
   filterSql,
-  isMatch,
   typesOf,
-  valueAt,
 } from '../../../testkit/judges/filter-cases.ts'
 import {
+  type Deviation,
   type FilterAnswer,
-  type PythonJudge,
-  startPythonJudge,
-} from '../../../testkit/judges/python-judge.ts'
+  type FilterAnswers,
+  wrongAnswers,
+} from '../../../testkit/judges/judge-filters.ts'
+import { filterByPotok, rowsByPotok } from '../../../testkit/judges/potok-judge.ts'
+import { type PythonJudge, startPythonJudge } from '../../../testkit/judges/python-judge.ts'
 import { type RunningPotok, startPotok, temporaryFolder } from '../../../testkit/potok-process.ts'
 import {
   createCatalogSql,
@@ -40,6 +45,8 @@ export type World = {
   readonly potok: RunningPotok
   readonly trino: Trino
   readonly python: PythonJudge
+  /** Potok's own, in this process. */
+  readonly reader: TableReader
   /** One statement in Trino's catalog `potok`. */
   sql(statement: string): Promise<TrinoResult>
   /** The message of the error that the statement must end with. */
@@ -66,6 +73,13 @@ export async function startWorld(): Promise<World> {
   const potok = await startPotok(data, ['--recompute-schedule', 'off'])
   const trino = await startTrino()
   const python = await startPythonJudge()
+  const store = createLocalObjectStore({ root: potok.warehouse })
+  const duckdb = await openDuckDb({
+    memoryLimitBytes: 256 * 1024 * 1024,
+    threads: 1,
+    tempDirectory: join(folder.path, 'spill'),
+  })
+  const manifests = createManifestCache(store, 32 * 1024 * 1024)
   await trino.query(createCatalogSql('potok', potok.catalogUrl))
   await python.connect(potok.catalogUrl)
   const sql = (statement: string) => trino.query(statement, { catalog: 'potok' })
@@ -74,6 +88,7 @@ export async function startWorld(): Promise<World> {
     potok,
     trino,
     python,
+    reader: createDuckDbTableReader({ store, manifests, duckdb }),
     sql,
     async refused(statement) {
       const failure = await sql(statement).then(
@@ -92,24 +107,21 @@ export async function startWorld(): Promise<World> {
     },
     async stop() {
       await Promise.all([python.stop(), trino.stop(), potok.kill('SIGTERM')])
+      duckdb.close()
       folder.remove()
     },
   }
 }
 
-export type Engine = 'trino' | 'pyiceberg' | 'duckdb'
-
-/** An engine's own way that is no fault of the table; `why` names it. */
-export type Deviation = {
-  readonly engine: Engine
-  readonly why: string
-  readonly applies: (filter: FilterCase) => boolean
-}
-
-/** All engines read the same rows; gives them, in the order of the schema's columns. */
+/** Every engine reads the same rows; gives them in an order of their own, columns in that of the schema. */
 export async function expectSameRows(world: World, table: TableName): Promise<CanonicalRow[]> {
-  const { columns, types } = await columnsOf(world, table)
-  const trino = await rowsByTrino(world, table, columns, types)
+  const metadata = await world.metadata(table)
+  const { fields } = currentSchema(metadata)
+  const columns = fields.map((field) => field.name)
+  const types = fields.map((field) => field.type)
+  const result = await world.sql(`SELECT ${listOf(columns)} FROM ${sqlName(table)}`)
+  const trino = sortedRows(rowsOfTrino(result, types))
+  expect(await rowsByPotok(world.reader, metadata), 'potok').toEqual(trino)
   expect(sortedRows(await world.python.pyiceberg(table, columns)), 'PyIceberg').toEqual(trino)
   expect(sortedRows(await world.python.duckdb(table, columns)), 'DuckDB').toEqual(trino)
   return trino
@@ -123,60 +135,21 @@ export async function expectSameFilters(
   keys: readonly string[],
   deviations: readonly Deviation[] = [],
 ): Promise<number> {
-  const schema = currentSchema(await world.metadata(table))
+  const metadata = await world.metadata(table)
+  const schema = currentSchema(metadata)
   const cases = filterCases(schema, rows)
-  const expected = (nanIsGreatest: boolean): string[] =>
-    cases.map((filter) =>
-      textOf(
-        rows
-          .filter((row) => isMatch(filter, valueAt(schema, row, filter.path), nanIsGreatest))
-          .map((row) => keys.map((key) => valueAt(schema, row, [key]))),
-      ),
-    )
-  const [right, rightForDuckDb] = [expected(false), expected(true)]
-  const answers: Record<Engine, FilterAnswer[]> = {
+  const answers: FilterAnswers = {
+    potok: await filterByPotok(world.reader, metadata, keys, cases),
     trino: await filterByTrino(world, table, keys, typesOf(schema, keys), cases),
     pyiceberg: await world.python.filterByPyIceberg(table, keys, cases),
     duckdb: await world.python.filterByDuckDb(table, keys, cases),
   }
-  const differences: unknown[] = []
-  for (const [engine, given] of Object.entries(answers) as [Engine, FilterAnswer[]][]) {
-    for (const [i, filter] of cases.entries()) {
-      const answer = given[i] as FilterAnswer
-      const wanted = (engine === 'duckdb' ? rightForDuckDb : right)[i]
-      if (typeof answer !== 'string' && textOf(answer) === wanted) continue
-      if (deviations.some((each) => each.engine === engine && each.applies(filter))) continue
-      const got = typeof answer === 'string' ? answer : textOf(answer)
-      differences.push({ engine, filter: describeFilter(filter), got, wanted })
-    }
-  }
-  expect(differences).toEqual([])
+  expect(wrongAnswers(schema, rows, keys, cases, answers, deviations)).toEqual([])
   return cases.length
 }
 
-function textOf(rows: readonly CanonicalRow[]): string {
-  return JSON.stringify(sortedRows(rows))
-}
-
-async function columnsOf(
-  world: World,
-  table: TableName,
-): Promise<{ columns: string[]; types: IcebergType[] }> {
-  const { fields } = currentSchema(await world.metadata(table))
-  return { columns: fields.map((field) => field.name), types: fields.map((field) => field.type) }
-}
-
-export async function rowsByTrino(
-  world: World,
-  table: TableName,
-  columns: readonly string[],
-  types: readonly IcebergType[],
-  at = '',
-): Promise<CanonicalRow[]> {
-  const list = columns.map((name) => `"${name}"`).join(', ')
-  return sortedRows(
-    rowsOfTrino(await world.sql(`SELECT ${list} FROM ${sqlName(table)} ${at}`), types),
-  )
+function listOf(columns: readonly string[]): string {
+  return columns.map((name) => `"${name}"`).join(', ')
 }
 
 const filtersPerQuery = 24
@@ -190,7 +163,7 @@ async function filterByTrino(
   cases: readonly FilterCase[],
 ): Promise<FilterAnswer[]> {
   const answers: CanonicalRow[][] = cases.map(() => [])
-  const list = keys.map((name) => `"${name}"`).join(', ')
+  const list = listOf(keys)
   for (let from = 0; from < cases.length; from += filtersPerQuery) {
     const branches = cases
       .slice(from, from + filtersPerQuery)
