@@ -14,6 +14,7 @@ import { createDuckDbExactEngine } from '../adapters/exact-engine/duckdb-exact-e
 import { createCronSchedule } from '../adapters/schedule/cron.ts'
 import { createApi } from '../api/create-api-router.ts'
 import { defaultApiConfig } from '../api/ports.ts'
+import type { CatalogService } from '../catalog/catalog-service.ts'
 import { createCatalogRouter } from '../catalog/rest-server.ts'
 import { createIntakeRouter } from '../ingest/gateway/http.ts'
 import { createIntake, type Intake } from '../ingest/gateway/intake.ts'
@@ -24,6 +25,7 @@ import {
   createRecomputeService,
   type RecomputeService,
 } from '../rollups/recompute/recompute-service.ts'
+import { catalogHealth, checkTablesInReach } from './catalog.ts'
 import { ensureTables } from './ensure-tables.ts'
 import { answerFailure, answerUnknown } from './http-errors.ts'
 import { type Listening, listen } from './http-server.ts'
@@ -35,6 +37,9 @@ import { detectionRules, latenessUs, openEngine, platePolicyOf } from './roles.t
 import { bytesPerMib, listSetting, readMapping } from './settings.ts'
 import { potokVersion } from './version.ts'
 
+/** A poll of another catalog is two requests over the network. */
+const otherCatalogPollMs = 1_000
+
 export type Embedded = {
   start(): Promise<void>
   /** Again is no error. */
@@ -42,6 +47,7 @@ export type Embedded = {
   health(): Readonly<Record<string, ServiceHealth>>
   readonly recompute: RecomputeService
   url(): string | null
+  /** Of the catalog served here, or of the other one that is used. */
   catalogUrl(): string | null
 }
 
@@ -57,7 +63,7 @@ export type EmbeddedOptions = {
 }
 
 export function createEmbedded(installation: Installation, options: EmbeddedOptions): Embedded {
-  const { settings, logger } = installation
+  const { settings, logger, catalogAccess } = installation
   const runs = new Set(options.parts)
   const registry = new Registry()
   const services = new Map<string, Service>()
@@ -75,10 +81,11 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     Object.fromEntries([...services].map(([name, service]) => [name, service.health()]))
 
   async function start(): Promise<void> {
-    undo.push(() => installation.catalog.close())
-    await installation.storage.probe()
+    undo.push(() => catalogAccess.catalog.close())
+    await catalogAccess.probe()
     await installation.removeLeftovers()
-    await ensureTables(installation.catalog, installation.warehouse, installation)
+    await ensureTables(installation)
+    await checkTablesInReach(catalogAccess, settings)
     const log = await installation.openLog()
     undo.push(() => log.close())
     for (const service of services.values()) {
@@ -96,15 +103,18 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     }
     collectDefaultMetrics({ register: registry })
     exportHealth(registry, health)
-    if (runs.has('catalog')) await startCatalog()
+    if (catalogAccess.own !== null && runs.has('catalog')) await startCatalog(catalogAccess.own)
+    if (catalogAccess.uri !== null || runs.has('catalog')) {
+      services.set('catalog', catalogHealth(catalogAccess, installation.clock))
+    }
     if (runs.has('gateway') || runs.has('api') || options.probes) await startHttp(log, duckdb)
   }
 
-  async function startCatalog(): Promise<void> {
+  async function startCatalog(own: CatalogService): Promise<void> {
     const catalogApp = express().disable('x-powered-by')
     const { clientDefaults } = installation.storage
     catalogApp.use(
-      createCatalogRouter(installation.catalog, {
+      createCatalogRouter(own, {
         logger,
         warehouseNames: ['potok'],
         clientDefaults,
@@ -117,7 +127,6 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
       flag: '--catalog-port',
     })
     undo.push((deadlineMs) => catalogListening?.close(deadlineMs) ?? Promise.resolve())
-    services.set('catalog', catalogHealth(installation))
   }
 
   async function startHttp(log: EventLog, duckdb: DuckDb): Promise<void> {
@@ -151,6 +160,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
       },
       {
         ...defaultApiConfig,
+        ...(catalogAccess.uri === null ? {} : { pollMs: otherCatalogPollMs }),
         version: potokVersion,
         cubeCacheBytesMax: settings.cubeCacheMib * bytesPerMib,
         allowedLatenessUs: latenessUs(settings),
@@ -184,7 +194,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
       return recompute
     },
     url: () => listening?.url ?? null,
-    catalogUrl: () => catalogListening?.url ?? null,
+    catalogUrl: () => catalogListening?.url ?? catalogAccess.uri,
   }
 }
 
@@ -232,29 +242,4 @@ function openIntake(installation: Installation, log: EventLog, registry: Registr
     eventIdExcludedFields: listSetting(settings.eventIdExclude),
     onMetrics: recordIntake(registry),
   })
-}
-
-/** The catalog serves as long as its root can be read; asked for at most once a second. */
-function catalogHealth(installation: Installation): Service {
-  let state: ServiceHealth = { ok: true, details: {} }
-  let lookedAtMs = 0
-  return {
-    start: async () => undefined,
-    stop: async () => undefined,
-    health() {
-      const nowMs = installation.clock.nowMs()
-      if (nowMs - lookedAtMs > 1_000) {
-        lookedAtMs = nowMs
-        installation.catalog.version([]).then(
-          (version) => {
-            state = { ok: true, details: { version } }
-          },
-          (error: unknown) => {
-            state = { ok: false, reason: `the root can't be read: ${String(error)}`, details: {} }
-          },
-        )
-      }
-      return state
-    },
-  }
 }

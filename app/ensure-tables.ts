@@ -5,9 +5,9 @@
 import { type Catalog, type TableIdentifier } from '../iceberg/catalog.ts'
 import { partitionSpecOf, schemaOf, sortOrderOf } from '../iceberg/spec/from-definition.ts'
 import type { ViewMetadata } from '../iceberg/spec/view-metadata.ts'
-import { isPotokError } from '../kernel/errors.ts'
-import type { Clock, IdSource } from '../kernel/ports.ts'
-import { allTables, namespaceName } from '../kernel/tables.ts'
+import { describeError, isPotokError } from '../kernel/errors.ts'
+import type { Clock, IdSource, Logger } from '../kernel/ports.ts'
+import { allTables, eventsTable, namespaceName } from '../kernel/tables.ts'
 import { allViews, type ViewDefinition } from '../kernel/views.ts'
 
 /** Metadata stays small under a commit every few seconds: old versions and snapshots go (docs/operations). */
@@ -32,11 +32,13 @@ const snapshotAgeMs: Readonly<Record<string, number>> = {
 }
 const snapshotAgeMsElsewhere = 30 * 24 * 60 * minuteMs
 
-export async function ensureTables(
-  catalog: Catalog,
-  warehouse: string,
-  ports: { clock: Clock; ids: IdSource },
-): Promise<void> {
+export async function ensureTables(ports: {
+  catalog: Catalog
+  clock: Clock
+  ids: IdSource
+  logger: Logger
+}): Promise<void> {
+  const { catalog } = ports
   const namespace = [namespaceName]
   await ignoreExisting(catalog.createNamespace(namespace, {}))
   const tables = new Set((await catalog.listTables(namespace)).map(({ name }) => name))
@@ -58,12 +60,32 @@ export async function ensureTables(
       }),
     )
   }
+  try {
+    await ensureViews(ports)
+  } catch (error) {
+    // They are for engines only: potok itself reads none.
+    if (!isPotokError(error, 'Unsupported')) throw error
+    ports.logger.warn({ error: describeError(error) }, 'the catalog keeps no views: there are none')
+  }
+}
+
+async function ensureViews(ports: {
+  catalog: Catalog
+  clock: Clock
+  ids: IdSource
+}): Promise<void> {
+  const { catalog } = ports
+  const namespace = [namespaceName]
   const views = new Set((await catalog.listViews(namespace)).map(({ name }) => name))
-  for (const view of allViews) {
-    if (views.has(view.name)) continue
+  const missing = allViews.filter(({ name }) => !views.has(name))
+  if (missing.length === 0) return
+  // Beside the tables, wherever the catalog puts them.
+  const table = await catalog.loadTable({ namespace, name: eventsTable.name })
+  const folder = table.metadata.location.replace(/\/[^/]*$/, '')
+  for (const view of missing) {
     const identifier: TableIdentifier = { namespace, name: view.name }
-    const location = `${warehouse}/${namespaceName}/${view.name}`
-    await ignoreExisting(catalog.createView(identifier, viewMetadata(view, location, ports)))
+    const metadata = viewMetadata(view, `${folder}/${view.name}`, ports)
+    await ignoreExisting(catalog.createView(identifier, metadata))
   }
 }
 

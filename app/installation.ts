@@ -7,11 +7,11 @@ import { createLmdbEventLog } from '../adapters/event-log/lmdb-event-log.ts'
 import { randomIds } from '../adapters/system/random-ids.ts'
 import { systemClock } from '../adapters/system/system-clock.ts'
 import { createLogger } from '../adapters/telemetry/logger.ts'
-import { type CatalogService, createCatalogService } from '../catalog/catalog-service.ts'
 import { createManifestCache, type ManifestCache } from '../iceberg/scan/plan-files.ts'
 import { PotokError } from '../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, Logger, ObjectStore } from '../kernel/ports.ts'
-import { bytesPerMib, listSetting, type Settings } from './settings.ts'
+import { type CatalogAccess, type OpenCatalog, openCatalog } from './catalog.ts'
+import { bytesPerMib, type Settings } from './settings.ts'
 import { openStorage, type Storage } from './storage.ts'
 
 export type Installation = {
@@ -24,7 +24,8 @@ export type Installation = {
   readonly logger: Logger
   readonly store: ObjectStore
   readonly storage: Storage
-  readonly catalog: CatalogService
+  readonly catalog: OpenCatalog
+  readonly catalogAccess: CatalogAccess
   readonly manifests: ManifestCache
   /** Where engines spill. */
   readonly scratch: string
@@ -56,16 +57,8 @@ export function openInstallation(
   const ids = randomIds
   const logger = createLogger({ level: settings.logLevel, role })
   const storage = openStorage(settings, data, logger)
-  const { store, root, warehouse } = storage
-  const catalog = createCatalogService({
-    root,
-    store,
-    clock,
-    ids,
-    warehouseLocation: warehouse,
-    allowedLocations: listSetting(settings.warehouseAllow),
-    logger,
-  })
+  const { store, warehouse } = storage
+  const catalogAccess = openCatalog(settings, storage, { clock, ids, logger })
   return {
     settings,
     data,
@@ -75,7 +68,8 @@ export function openInstallation(
     logger,
     store,
     storage,
-    catalog,
+    catalog: catalogAccess.catalog,
+    catalogAccess,
     manifests: createManifestCache(store, 64 * bytesPerMib),
     scratch,
     removeLeftovers: async () => {

@@ -15,6 +15,12 @@ const shared: readonly SettingName[] = [
   'warehouse',
   's3Endpoint',
   's3Region',
+  'catalogUri',
+  'catalogWarehouse',
+  'catalogCredential',
+  'catalogToken',
+  'catalogOauth2Uri',
+  'catalogScope',
   'logLevel',
   'json',
 ]

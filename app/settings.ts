@@ -54,6 +54,44 @@ export const settingsSchema = z.strictObject({
   host: z.string().default('127.0.0.1').describe('Address to listen on'),
   port: port.default(8080).describe('HTTP: intake, API and dashboard; 0: any free port'),
   catalogPort: port.default(8181).describe('Iceberg REST catalog; 0: any free port'),
+  catalogUri: z
+    .string()
+    .default('')
+    .describe(
+      'Address of another Iceberg REST catalog that every role and command uses; empty: potok’s own',
+    ),
+  catalogWarehouse: z
+    .string()
+    .default('')
+    .describe('What that catalog calls the warehouse (warehouse of its /v1/config)'),
+  catalogCredential: z
+    .string()
+    .default('')
+    .describe(
+      'OAuth2 client credentials for it, id:secret; better given as the variable (also --catalog-token)',
+    ),
+  catalogToken: z.string().default('').describe('Bearer token for it, where it takes one'),
+  catalogOauth2Uri: z
+    .string()
+    .default('')
+    .describe('Token endpoint; empty: v1/oauth/tokens of the catalog itself, which is deprecated'),
+  catalogScope: z.string().default('catalog').describe('Scope asked of the token endpoint'),
+  catalogProperties: z
+    .string()
+    .default('')
+    .describe(
+      'Further properties of it, name=value,… or JSON: header.NAME, prefix, audience, resource, namespace-separator, view-endpoints-supported',
+    ),
+  catalogCaFile: z
+    .string()
+    .default('')
+    .describe('PEM file with certificates to trust beside those of Node'),
+  catalogTimeoutSeconds: z.coerce
+    .number()
+    .positive()
+    .max(600)
+    .default(30)
+    .describe('Time for one request to it'),
   mqttPort: port
     .default(0)
     .describe('MQTT broker; 0: off. Not in this version: any other value is refused'),
@@ -187,6 +225,12 @@ function checkTogether(settings: Settings): Settings {
     )
   }
   checkWarehouse(settings)
+  if (settings.catalogUri !== '' && !/^https?:\/\/[^/?#@]+(\/[^?#]*)?$/.test(settings.catalogUri)) {
+    throw new PotokError(
+      'InvalidInput',
+      'setting --catalog-uri (POTOK_CATALOG_URI): write http(s)://host:port/path, without credentials',
+    )
+  }
   return settings
 }
 
@@ -216,6 +260,10 @@ function checkWarehouse(settings: Settings): void {
 export const secretSettings: ReadonlySet<SettingName> = new Set<SettingName>([
   'plateKey',
   's3SecretAccessKey',
+  'catalogCredential',
+  'catalogToken',
+  // Headers may hold keys.
+  'catalogProperties',
 ])
 
 export function isS3Warehouse(settings: Settings): boolean {

@@ -21,6 +21,8 @@ export type TableStatus = {
 export type InstallationStatus = {
   readonly running: { pid: number; url: string | null } | null
   readonly warehouse: string
+  /** Another catalog that is used; null: potok's own, in the warehouse. */
+  readonly catalog: string | null
   readonly tables: Readonly<Record<string, TableStatus>>
   /** Records of the log that a sink has not committed yet. */
   readonly lag: Readonly<Record<'events' | 'rollup_5m', number>>
@@ -53,6 +55,7 @@ export async function readStatus(installation: Installation): Promise<Installati
   return {
     running: running(installation),
     warehouse: installation.warehouse,
+    catalog: installation.catalogAccess.uri,
     tables,
     lag: { events: lagOf('events'), rollup_5m: lagOf('rollup_5m') },
     logRecords: [...log.values()].reduce((sum, end) => sum + end, 0),

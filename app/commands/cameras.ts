@@ -70,7 +70,7 @@ async function importInto(
   }
   const duckdb = await openEngine(installation, 1)
   try {
-    await ensureTables(installation.catalog, installation.warehouse, installation)
+    await ensureTables(installation)
     const store = createCameraStore({
       ...installation,
       scanner: createManifestScanner(installation.manifests),

@@ -47,6 +47,7 @@ export const demoCommand: CommandDefinition = {
       ...given,
       data,
       warehouse: '',
+      catalogUri: '',
       recomputeSchedule: 'off',
       logLevel: 'error' as const,
     }

@@ -2,6 +2,7 @@
  * One role in a process of its own, on the same data folder as others: they meet in the log and in the
  * tables, and share nothing else. Each serves health and metrics on --port.
  */
+import { PotokError } from '../../kernel/errors.ts'
 import { createEmbedded, type Part } from '../embedded.ts'
 import { openInstallation } from '../installation.ts'
 import type { SettingName } from '../settings.ts'
@@ -25,6 +26,12 @@ function roleCommand(
     subcommands,
     settings: ['host', 'port', ...settingNames],
     run: async ({ settings }) => {
+      if (name === 'catalog' && settings.catalogUri !== '') {
+        throw new PotokError(
+          'InvalidInput',
+          'potok catalog serves the catalog of its own: it takes no --catalog-uri (POTOK_CATALOG_URI)',
+        )
+      }
       const installation = openInstallation(settings, name)
       const stop = waitForStopSignal()
       const role = createEmbedded(installation, { parts, probes: true, onDeath: stop.fail })

@@ -23,7 +23,7 @@ function describeStatus(status: InstallationStatus): string {
       `  ${name.padEnd(16)} ${String(t.rows).padStart(12)} rows ${String(t.files).padStart(6)} files ${String(Math.ceil(t.bytes / 1024)).padStart(9)} KiB   last commit ${t.lastCommit ?? 'never'}`,
   )
   return [
-    `potok is ${running}; warehouse ${status.warehouse}`,
+    `potok is ${running}; ${status.catalog === null ? `warehouse ${status.warehouse}` : `catalog ${status.catalog}`}`,
     ...(tables.length === 0 ? ['  no tables yet'] : tables),
     `log: ${status.logRecords} records; not yet committed: events ${status.lag.events}, rollup_5m ${status.lag.rollup_5m}`,
     `sealed until ${status.sealedUntil ?? 'nothing'}; dirty days: ${status.dirtyDays.join(', ') || 'none'}`,

@@ -1,7 +1,7 @@
 /** `potok up`: everything in one process on one folder, until it is asked to stop. */
 import { acquireDataLock } from '../data-lock.ts'
 import { allParts, createEmbedded, type Embedded } from '../embedded.ts'
-import { openInstallation } from '../installation.ts'
+import { type Installation, openInstallation } from '../installation.ts'
 import { startLiveCameras } from '../live-cameras.ts'
 import { waitForStopSignal } from '../stop-signal.ts'
 import { type CommandDefinition, print, toJson } from './command.ts'
@@ -70,14 +70,14 @@ function banner(embedded: Embedded, { warehouse, data }: { warehouse: string; da
   }
 }
 
-function bannerText(embedded: Embedded, installation: { warehouse: string; data: string }): string {
+function bannerText(embedded: Embedded, installation: Installation): string {
   const b = banner(embedded, installation)
   return [
     'potok is up:',
     `  dashboard  ${b.dashboard}`,
     `  API        ${b.api}/openapi.json`,
     `  intake     POST ${b.intake}`,
-    `  catalog    ${b.catalog} (Iceberg REST)`,
+    `  catalog    ${b.catalog} (Iceberg REST${installation.catalogAccess.uri === null ? '' : ', not served by this potok'})`,
     `  data       ${b.data}`,
     'Ctrl-C stops it.',
   ].join('\n')

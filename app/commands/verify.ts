@@ -40,7 +40,7 @@ export async function audit(
     }
     return await runAudit(
       { store, catalog, manifests, reader, sql },
-      installation.warehouse,
+      installation.catalogAccess.uri ?? installation.warehouse,
       progress,
     )
   } finally {

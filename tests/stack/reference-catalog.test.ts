@@ -5,10 +5,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createRestCatalog, type RestCatalog } from '../../adapters/catalog/rest-catalog.ts'
 import { type CatalogUnderTest, catalogContract } from '../../testkit/contracts/catalog.ts'
 import { randomIds, systemClock } from '../../testkit/fixed-ports.ts'
+import { playOneDay } from '../../testkit/one-day.ts'
+import { runPotok, startPotok } from '../../testkit/potok-process.ts'
 import {
   type ReferenceCatalog,
   startReferenceCatalog,
@@ -45,3 +47,18 @@ async function open(): Promise<CatalogUnderTest> {
 }
 
 catalogContract("Iceberg's reference server, over REST", open, { isForeign: true })
+
+it('potok runs on it from events to exact averages, and its audit finds nothing', async () => {
+  const data = join(folder, 'potok')
+  const potok = await startPotok(data, ['--catalog-uri', server.uri, '--recompute-schedule', 'off'])
+  try {
+    await playOneDay(potok, 'KV-REFERENCE')
+    const verified = await runPotok(['verify', '--data', data, '--catalog-uri', server.uri])
+    expect(verified.code, verified.stdout + verified.stderr).toBe(0)
+    // Where that catalog puts them, not where potok would have.
+    const tables = await fetch(`${server.uri}/v1/namespaces/traffic/tables/events`)
+    expect(await tables.text()).toContain(`"location":"file://${folder}/traffic/events"`)
+  } finally {
+    await potok.kill('SIGTERM')
+  }
+})
