@@ -109,7 +109,7 @@ function placesOf(schema: StructType): Place[] {
   return places
 }
 
-function childrenOf(type: IcebergType): readonly NestedField[] {
+export function childrenOf(type: IcebergType): readonly NestedField[] {
   if (typeof type === 'string') return []
   switch (type.type) {
     case 'struct':

@@ -53,3 +53,67 @@ def rows_of(case):
     return [[texts(plain(row[name])) for name in case['columns']] for row in table.to_pylist()]
 print(json.dumps([rows_of(case) for case in json.load(sys.stdin)]))
 `
+
+/** A table of the schema in `given`, in a catalog of this process. */
+const freshTable = `
+import sys, json, tempfile
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.schema import Schema
+given = json.load(sys.stdin)
+folder = tempfile.TemporaryDirectory()
+catalog = SqlCatalog('local', uri='sqlite:///:memory:', warehouse='file://' + folder.name)
+catalog.create_namespace('ns')
+def schema_of(wire): return Schema.model_validate_json(json.dumps(wire))
+schema = schema_of(given['schema'])
+spec = PartitionSpec.model_validate_json(json.dumps({'spec-id': 0, 'fields': given['spec']}))
+table = catalog.create_table('ns.t', schema=schema, partition_spec=spec)
+assert table.schema().fields == schema.fields, table.schema()
+`
+
+/** stdin: `{schema, spec, cases: [[change…]…]}`. Gives the schema after each sequence, or PyIceberg's refusal. */
+export const evolveSchemas = `${freshTable}
+def path(name): return tuple(name.split('.'))
+def ask(update, change):
+    op = change['op']
+    if op == 'add':
+        field_type = schema_of(change['type']).fields[0].field_type
+        parent = path(change['parent']) if 'parent' in change else ()
+        update.add_column(parent + (change['name'],), field_type, doc=change.get('doc'))
+    elif op == 'delete': update.delete_column(path(change['name']))
+    elif op == 'make optional': update.update_column(path(change['name']), required=False)
+    elif op == 'rename': update.rename_column(path(change['name']), change['to'])
+    elif op == 'change type':
+        wrapped = {'type': 'struct', 'schema-id': 0, 'fields': [{'id': 1, 'name': 'w', 'required': False, 'type': change['type']}]}
+        update.update_column(path(change['name']), field_type=schema_of(wrapped).fields[0].field_type)
+    elif op == 'change doc': update.update_column(path(change['name']), doc=change['doc'])
+    elif op == 'set identifier fields': update.set_identifier_fields(*change['names'])
+    elif op == 'move first': update.move_first(path(change['name']))
+    elif op == 'move before': update.move_before(path(change['name']), path(change['of']))
+    elif op == 'move after': update.move_after(path(change['name']), path(change['of']))
+    else: raise TypeError(op)
+def evolved(changes):
+    try:
+        update = table.update_schema()
+        for change in changes: ask(update, change)
+        return json.loads(update._apply().model_dump_json())
+    except ValueError as error:
+        return str(error)
+print(json.dumps([evolved(case) for case in given['cases']]))
+`
+
+/** stdin: `{schema, spec, cases}`. Gives the fields of the spec after each sequence, or the refusal. */
+export const evolveSpecs = `${freshTable}
+from pyiceberg.transforms import parse_transform
+def evolved(changes):
+    try:
+        update = table.update_spec()
+        for change in changes:
+            if change['op'] == 'add': update.add_field(change['column'], parse_transform(change['transform']), change.get('name'))
+            elif change['op'] == 'remove': update.remove_field(change['name'])
+            else: update.rename_field(change['name'], change['to'])
+        return [json.loads(field.model_dump_json()) for field in update._apply().fields]
+    except ValueError as error:
+        return str(error)
+print(json.dumps([evolved(case) for case in given['cases']]))
+`
