@@ -5,6 +5,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { S3Options } from '../adapters/object-store/s3-client.ts'
@@ -74,7 +75,10 @@ type Answer = { status: number; headers?: Record<string, string>; body?: Buffer 
 
 const bucket = 'lake'
 
-export async function startScriptedS3(habits: S3Habits = {}): Promise<ScriptedS3> {
+export async function startScriptedS3(
+  habits: S3Habits = {},
+  tls?: { key: string; cert: string },
+): Promise<ScriptedS3> {
   const objects = new Map<string, Stored>()
   const uploads: ScriptedS3['uploads'] = new Map()
   const calls: Call[] = []
@@ -227,15 +231,16 @@ export async function startScriptedS3(habits: S3Habits = {}): Promise<ScriptedS3
     else respond(response, request, answer, fault === 'half')
   }
 
-  const server = createServer((request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     serve(request, response).catch(() => request.socket.destroy())
-  })
+  }
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
   const s3: ScriptedS3 = {
     options: {
-      endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      endpoint: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
       region: '',
       pathStyle: null,
       accessKeyId: 'key',

@@ -77,9 +77,7 @@ export function createDuckDbParquetReader(options: DuckDbParquetReaderOptions): 
   }
 
   async function localPaths(locations: readonly string[]): Promise<string[]> {
-    const paths: string[] = []
-    for (const location of locations) paths.push(await store.localPath(location))
-    return paths
+    return await Promise.all(locations.map((location) => store.localPath(location)))
   }
 }
 

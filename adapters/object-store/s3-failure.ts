@@ -153,7 +153,9 @@ export function sortS3Error(error: unknown): unknown {
     return error
   }
   const status = statusOf(error)
-  const text = `${error.name}: ${error.message}${status === null ? '' : ` (HTTP ${status})`}`
+  // To HEAD there is no body that would say more than the status.
+  const named = error.name === 'Unknown' ? 'the store' : `${error.name}: ${error.message}`
+  const text = status === null ? named : `${named} (HTTP ${status})`
   return new S3Failure(troubleOf(error, status), text)
 }
 

@@ -8,8 +8,10 @@ import type { LoadedTable } from '../../iceberg/catalog.ts'
 import type { ManifestCache } from '../../iceberg/scan/plan-files.ts'
 import type { ManifestFile } from '../../iceberg/spec/data-file.ts'
 import { describeError, isPotokError } from '../../kernel/errors.ts'
-import type { ObjectStore } from '../../kernel/ports.ts'
+import type { ObjectStat, ObjectStore } from '../../kernel/ports.ts'
 import { type CheckReport, createCheck } from './report.ts'
+
+const statsAtOnce = 32
 
 export type AuditIo = { readonly store: ObjectStore; readonly manifests: ManifestCache }
 
@@ -83,10 +85,9 @@ export async function checkFiles(io: AuditIo, tables: readonly LoadedTable[]): P
       }
       if (isCurrent) once.count('files', live.size)
     }
-    for (const [location, sizeBytes] of sizes) {
+    for await (const { location, sizeBytes, stat } of statAll(io.store, sizes)) {
       present.count('files')
       referenced.add(location)
-      const stat = await io.store.stat(location)
       if (stat !== null && stat.sizeBytes === sizeBytes) continue
       missing.add(location)
       present.find(
@@ -98,6 +99,24 @@ export async function checkFiles(io: AuditIo, tables: readonly LoadedTable[]): P
     }
   }
   return { reports: [present.report(), once.report()], referenced, missing }
+}
+
+/** In order, several at a time: a store over a network takes long for each. */
+async function* statAll(
+  store: ObjectStore,
+  sizes: ReadonlyMap<string, number>,
+): AsyncGenerator<{ location: string; sizeBytes: number; stat: ObjectStat | null }> {
+  const all = [...sizes]
+  for (let i = 0; i < all.length; i += statsAtOnce) {
+    const some = all.slice(i, i + statsAtOnce)
+    yield* await Promise.all(
+      some.map(async ([location, sizeBytes]) => ({
+        location,
+        sizeBytes,
+        stat: await store.stat(location),
+      })),
+    )
+  }
 }
 
 /** Files below the tables' locations that nothing refers to. Young ones may belong to a commit under way. */

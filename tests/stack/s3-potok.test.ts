@@ -1,6 +1,7 @@
 /** All of potok on a warehouse in an S3 store: from events over HTTP to exact averages and a clean audit. */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import {
   eventually,
@@ -40,9 +41,10 @@ const events = Array.from({ length: 3_000 }, (_, i) => ({
   event_id: `e${i}`,
 }))
 
-async function send(url: string): Promise<void> {
+async function send(url: string, halfway: () => Promise<void> = async () => {}): Promise<void> {
   for (let at = 0; at < events.length; at += 500) {
     expect((await postEvents(url, events.slice(at, at + 500))).status).toBe(202)
+    if (at === 1_000) await halfway()
   }
   // A camera that heard nothing sends again.
   expect((await postEvents(url, events.slice(0, 500))).status).toBe(202)
@@ -70,12 +72,17 @@ async function expectExactAverages(url: string): Promise<void> {
   )
 }
 
-it('goes from events to exact averages and a clean audit, and PyIceberg reads the same rows', async () => {
+it('goes from events to exact averages and a clean audit though the store is killed meanwhile, and PyIceberg reads the same rows', async () => {
   const data = join(folder.path, 'up')
   const args = ['--warehouse', `s3://${minio.bucket}/up/warehouse`]
   const potok = await startPotok(data, [...args, '--recompute-schedule', 'off'])
   expect(potok.warehouse).toBe(`s3://${minio.bucket}/up/warehouse`)
-  await send(potok.url)
+  // The log takes events while the store is away; the sinks go on when it is back.
+  await send(potok.url, async () => {
+    await minio.kill()
+    await sleep(1_000)
+    await minio.restart()
+  })
   const day = { from: '2025-04-05', to: '2025-04-06' }
   expect(await recompute(potok.url, day)).toMatchObject({ status: 'done' })
   await expectExactAverages(potok.url)

@@ -1,9 +1,11 @@
 /** The S3 adapters over a real store (MinIO), with MinIO's own client as a judge that shares nothing with them. */
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createS3Api, type S3Api } from '../../adapters/object-store/s3-api.ts'
 import {
@@ -14,8 +16,10 @@ import { probeS3Store } from '../../adapters/object-store/s3-probe.ts'
 import { createS3RootObject } from '../../adapters/object-store/s3-root-object.ts'
 import { objectStoreContract } from '../../testkit/contracts/object-store.ts'
 import { rootObjectContract } from '../../testkit/contracts/root-object.ts'
+import { startScriptedS3 } from '../../testkit/scripted-s3.ts'
 import { type Minio, startMinio } from '../../testkit/servers/minio.ts'
 
+const execute = promisify(execFile)
 let minio: Minio
 let folder: string
 let count = 0
@@ -148,6 +152,29 @@ describe('the S3 object store, as another client sees it', () => {
       kind: 'Unavailable',
     })
     await Promise.all([api.close(), wrongKey.close()])
+  })
+
+  it('trusts a certificate by the CA that it is given, and none else', async () => {
+    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+    const request =
+      'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=store -addext subjectAltName=IP:127.0.0.1'
+    await execute('openssl', [...request.split(' '), '-keyout', key, '-out', cert])
+    const s3 = await startScriptedS3(
+      {},
+      { key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') },
+    )
+    const [stranger, friend] = [
+      createS3Api(s3.options),
+      createS3Api({ ...s3.options, caFile: cert }),
+    ]
+    const location = 's3://lake/root'
+    await expect(createS3RootObject({ api: stranger, location }).read()).rejects.toMatchObject({
+      kind: 'Unavailable',
+      message: /certificate is not trusted: name the CA with --s3-ca-file/,
+    })
+    expect(await createS3RootObject({ api: friend, location }).read()).toBeNull()
+    await Promise.all([stranger.close(), friend.close()])
+    await s3.close()
   })
 
   it('passes the probe, which leaves nothing behind', async () => {
