@@ -70,7 +70,7 @@ export function createNamespaces(core: CatalogCore): Namespaces {
     },
 
     async updateNamespaceProperties(namespace, { removals, updates }) {
-      const both = removals.filter((key) => updates[key] !== undefined)
+      const both = removals.filter((key) => Object.hasOwn(updates, key))
       if (both.length > 0) {
         throw unprocessable(
           `Invalid namespace update, cannot simultaneously set and remove keys: [${both.join(', ')}]`,
@@ -83,8 +83,8 @@ export function createNamespaces(core: CatalogCore): Namespaces {
         const properties = { ...before, ...updates }
         for (const key of removals) delete properties[key]
         draft.set(namespaceKey(namespace), { kind: 'namespace', properties })
-        const removed = removals.filter((key) => before[key] !== undefined)
-        const missing = removals.filter((key) => before[key] === undefined)
+        const removed = removals.filter((key) => Object.hasOwn(before, key))
+        const missing = removals.filter((key) => !Object.hasOwn(before, key))
         return () => ({ removed, missing, updated: Object.keys(updates) })
       })
     },

@@ -106,6 +106,24 @@ describe('what is registered', () => {
     expect(onTable.json.error.message).toBe('Table with same name already exists: ns.t')
   })
 
+  it('takes the place of a table only where it is asked to, and never of a view', async () => {
+    const other = (await makeTable('other')).json
+    const register = (name: string, overwrite: boolean) =>
+      call('POST', '/namespaces/ns/register', {
+        name,
+        'metadata-location': other['metadata-location'],
+        overwrite,
+      })
+    expect((await register('t', false)).json.error.message).toBe('Table already exists: ns.t')
+    const loaded = (await register('t', true)).json
+    expect(loaded.metadata['table-uuid']).toBe(other.metadata['table-uuid'])
+    expect((await call('GET', '/namespaces/ns/tables/t')).json).toEqual(loaded)
+    expect((await register('v', true)).json.error.message).toBe(
+      'View with same name already exists: ns.v',
+    )
+    expect((await register('new', true)).status).toBe(200)
+  })
+
   it.each(['register', 'register-view'])('needs a file that is there (%s)', async (route) => {
     const answer = await call('POST', `/namespaces/ns/${route}`, {
       name: 'x',

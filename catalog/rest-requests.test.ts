@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { encodeSchema } from '../iceberg/codec/schema-json.ts'
 import { type CatalogServer, type Json, startCatalogServer } from '../testkit/catalog-server.ts'
 import { testSchema } from '../testkit/contracts/catalog.ts'
+import { endpointOf, unsupportedRoutes } from './rest-routes.ts'
 
 let server: CatalogServer
 let call: CatalogServer['call']
@@ -82,6 +83,36 @@ describe('namespaces', () => {
     expect((await call('GET', '/namespaces?parent=none')).json.error).toMatchObject({
       type: 'NoSuchNamespaceException',
     })
+  })
+})
+
+describe('names', () => {
+  it('may hold blanks, plus signs, slashes and what objects have anyway', async () => {
+    const names = ['a b', 'a+b', 'a/b', 'a%b', 'ü', 'constructor', '__proto__']
+    for (const name of names) expect((await makeTable(name)).status).toBe(200)
+    for (const name of names) {
+      // As Java's URLEncoder does it.
+      const path = encodeURIComponent(name).replaceAll('%20', '+')
+      const { json } = await call('GET', `/namespaces/ns/tables/${path}`)
+      expect(json.metadata.location).toMatch(/^memory:\/\/w\/ns\//)
+    }
+    const { json } = await call('GET', '/namespaces/ns/tables')
+    expect(json.identifiers.map((one: Json) => one.name).sort()).toEqual([...names].sort())
+  })
+
+  it('of properties and branches are only what somebody has set', async () => {
+    const property = '{"removals":["constructor","__proto__"],"updates":{}}'
+    expect((await call('POST', '/namespaces/ns/properties', property)).json).toEqual({
+      removed: [],
+      updated: [],
+      missing: ['constructor', '__proto__'],
+    })
+    await call('POST', '/namespaces/ns/properties', '{"updates":{"__proto__":"x"}}')
+    const { json } = await call('GET', '/namespaces/ns')
+    expect(Object.entries(json.properties)).toContainEqual(['__proto__', 'x'])
+    await makeTable()
+    const absent = { type: 'assert-ref-snapshot-id', ref: 'constructor', 'snapshot-id': null }
+    expect((await commit([], [absent])).status).toBe(200)
   })
 })
 
@@ -236,6 +267,24 @@ describe('updates and requirements of something else', () => {
     })
     const wrong = { requirements: [{ type: 'assert-view-uuid', uuid: 'x' }] }
     expect(await change(wrong)).toMatchObject({ type: 'CommitFailedException', code: 409 })
+  })
+})
+
+describe("endpoints that the specification has and this catalog hasn't", () => {
+  it('are refused by name, and not listed', async () => {
+    const { endpoints } = (await call('GET', '/config')).json
+    await makeTable()
+    for (const [method, path] of unsupportedRoutes) {
+      const endpoint = endpointOf(method, path)
+      expect(endpoints).not.toContain(endpoint)
+      const concrete = path.replace('{namespace}', 'ns').replaceAll(/\{[\w-]+\}/g, 't')
+      const answer = await call(method.toUpperCase(), concrete, method === 'post' ? {} : undefined)
+      expect(answer.json.error).toEqual({
+        message: `Server does not support endpoint: ${endpoint}`,
+        type: 'UnsupportedOperationException',
+        code: 406,
+      })
+    }
   })
 })
 

@@ -6,6 +6,7 @@
  * wants it. Bodies must be declared as JSON, so that no web page can send one behind a user's back.
  */
 import express, { type RequestHandler, type Router } from 'express'
+import { unsupported } from '../iceberg/spec/refusals.ts'
 import type { Logger } from '../kernel/ports.ts'
 import type { CatalogService } from './catalog-service.ts'
 import { keyedRequestOf } from './idempotency-header.ts'
@@ -15,7 +16,13 @@ import { sendJson } from './rest-answers.ts'
 import { errorHandler, sendError } from './rest-errors.ts'
 import { namespaceRoutes } from './rest-namespaces.ts'
 import { namespaceSeparator, queryOf } from './rest-requests.ts'
-import type { Route, Routes } from './rest-routes.ts'
+import {
+  endpointOf,
+  expressPathOf,
+  type Route,
+  type Routes,
+  unsupportedRoutes,
+} from './rest-routes.ts'
 import { tableRoutes } from './rest-tables.ts'
 import { viewRoutes } from './rest-views.ts'
 
@@ -36,6 +43,7 @@ export function createCatalogRouter(
 ): Router {
   const routes = routesOver(service)
   const router = express.Router({ caseSensitive: true, strict: true })
+  router.use(decodePlus)
   router.use(requireJson)
   router.use(express.raw({ type: () => true, limit: options.bodyBytesMax ?? bodyBytesDefault }))
   router.get('/v1/config', (request, response) => {
@@ -52,19 +60,23 @@ export function createCatalogRouter(
       },
       overrides: { 'namespace-separator': encodeURIComponent(namespaceSeparator) },
       'idempotency-key-lifetime': keyLifetimeText,
-      endpoints: routes.map(([method, path]) => `${method.toUpperCase()} /v1/{prefix}${path}`),
+      endpoints: routes.map(([method, path]) => endpointOf(method, path)),
     })
   })
   // HEAD first: express lets GET answer it otherwise, with the whole table.
   const isHead = (i: number): number => (routes[i]?.[0] === 'head' ? 0 : 1)
   for (const i of [...routes.keys()].sort((a, b) => isHead(a) - isHead(b))) {
     const [method, path, handler] = routes[i] as Route
-    const expressPath = `/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`
-    router[method](expressPath, async (request, response) => {
+    router[method](expressPathOf(path), async (request, response) => {
       const keyed = keyedRequestOf(request)
       if (keyed === null) return handler(request, response)
       const [, , keyedHandler] = routesOver(service.keyed(keyed))[i] as Route
       return keyedHandler(request, response)
+    })
+  }
+  for (const [method, path] of unsupportedRoutes) {
+    router[method](expressPathOf(path), () => {
+      throw unsupported(`Server does not support endpoint: ${endpointOf(method, path)}`)
     })
   }
   router.use((request, response) => {
@@ -77,6 +89,13 @@ export function createCatalogRouter(
 
 function routesOver(service: CatalogService): Routes {
   return [...namespaceRoutes(service), ...tableRoutes(service), ...viewRoutes(service)]
+}
+
+/** The reference client encodes names as forms do it: a blank is `+`, and a plus `%2B`. */
+const decodePlus: RequestHandler = (request, _response, next) => {
+  const [path, ...query] = request.url.split('?')
+  request.url = [(path as string).replaceAll('+', '%20'), ...query].join('?')
+  next()
 }
 
 /** A form or a text can be sent to us by any page that a user opens; JSON can't without asking first. */

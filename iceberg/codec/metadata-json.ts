@@ -273,10 +273,12 @@ function decodeCurrentSnapshotId(object: WireObject): bigint | null {
 }
 
 function decodeRefs(object: WireObject, current: bigint | null): Record<string, SnapshotRef> {
-  const refs: Record<string, SnapshotRef> = {}
-  for (const [name, ref] of Object.entries(optional(object, 'refs', objectField) ?? {})) {
-    refs[name] = decodeSnapshotRef(ref)
-  }
+  const refs: Record<string, SnapshotRef> = Object.fromEntries(
+    Object.entries(optional(object, 'refs', objectField) ?? {}).map(([name, ref]) => [
+      name,
+      decodeSnapshotRef(ref),
+    ]),
+  )
   if (current !== null && refs['main'] === undefined) {
     refs['main'] = { snapshotId: current, type: 'branch' }
   }

@@ -68,12 +68,13 @@ export function integersField(object: WireObject, key: string): number[] {
 }
 
 export function stringMapField(object: WireObject, key: string): Record<string, string> {
-  const result: Record<string, string> = {}
-  for (const [name, value] of Object.entries(objectField(object, key))) {
-    if (typeof value !== 'string') throw invalidWire(`Cannot parse to a string value: ${name}`)
-    result[name] = value
-  }
-  return result
+  // Not by assignment, which a key `__proto__` would escape.
+  return Object.fromEntries(
+    Object.entries(objectField(object, key)).map(([name, value]) => {
+      if (typeof value !== 'string') throw invalidWire(`Cannot parse to a string value: ${name}`)
+      return [name, value]
+    }),
+  )
 }
 
 /** The field by `read`, or undefined where it is absent or null. */

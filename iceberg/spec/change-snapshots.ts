@@ -6,7 +6,7 @@
 import { PotokError } from '../../kernel/errors.ts'
 import type { MetadataDraft } from './metadata-draft.ts'
 import { illegalArgument, staleCommit, unsupported, validationFailed } from './refusals.ts'
-import { mainBranch } from './schema.ts'
+import { mainBranch, refByName } from './schema.ts'
 import type { Snapshot, SnapshotRef } from './table-metadata.ts'
 
 /** Row lineage and encryption: who sends them counts on what is not done here. */
@@ -49,7 +49,7 @@ export function addSnapshot(draft: MetadataDraft, snapshot: Snapshot): void {
 
 export function setRef(draft: MetadataDraft, name: string, ref: SnapshotRef): void {
   const { metadata } = draft
-  const existing = metadata.refs[name]
+  const existing = refByName(metadata, name)
   const snapshot = draft.snapshotsById.get(ref.snapshotId)
   if (snapshot === undefined) {
     throw validationFailed(`Cannot set ${name} to unknown snapshot: ${ref.snapshotId}`)
@@ -103,7 +103,7 @@ function checkContinues(
 export function removeRef(draft: MetadataDraft, name: string): void {
   const { metadata } = draft
   if (name === mainBranch) metadata.currentSnapshotId = null
-  if (metadata.refs[name] === undefined) return
+  if (refByName(metadata, name) === undefined) return
   metadata.refs = Object.fromEntries(
     Object.entries(metadata.refs).filter(([refName]) => refName !== name),
   )

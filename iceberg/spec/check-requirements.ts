@@ -4,6 +4,7 @@
  * the reference implementation's, because clients and its compatibility kit compare it.
  */
 import { PotokError } from '../../kernel/errors.ts'
+import { refByName } from './schema.ts'
 import type { TableMetadata } from './table-metadata.ts'
 import type { TableRequirement } from './table-updates.ts'
 import type { ViewMetadata, ViewRequirement } from './view-metadata.ts'
@@ -68,7 +69,8 @@ function failureOf(requirement: TableRequirement, metadata: TableMetadata): stri
         metadata.defaultSortOrderId,
       )
     case 'assert-property': {
-      const value = metadata.properties[requirement.key] ?? null
+      const { key } = requirement
+      const value = Object.hasOwn(metadata.properties, key) ? metadata.properties[key] : null
       if (value === requirement.value) return null
       return `property ${requirement.key} has changed: expected ${requirement.value ?? 'none'} != ${value ?? 'none'}`
     }
@@ -76,7 +78,7 @@ function failureOf(requirement: TableRequirement, metadata: TableMetadata): stri
 }
 
 function refFailure(name: string, expected: bigint | null, metadata: TableMetadata): string | null {
-  const ref = metadata.refs[name]
+  const ref = refByName(metadata, name)
   if (ref === undefined) {
     return expected === null ? null : `branch or tag ${name} is missing, expected ${expected}`
   }

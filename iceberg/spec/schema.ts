@@ -6,6 +6,7 @@ import type {
   PartitionSpec,
   Schema,
   Snapshot,
+  SnapshotRef,
   StructType,
   TableMetadata,
 } from './table-metadata.ts'
@@ -32,6 +33,11 @@ export function partitionSpecById(metadata: TableMetadata, specId: number): Part
 /** null: the table has no snapshot yet. */
 export function mainSnapshotId(metadata: TableMetadata): bigint | null {
   return metadata.refs[mainBranch]?.snapshotId ?? metadata.currentSnapshotId
+}
+
+/** By its own name only: `constructor` is a branch where somebody has made one. */
+export function refByName(metadata: TableMetadata, name: string): SnapshotRef | undefined {
+  return Object.hasOwn(metadata.refs, name) ? metadata.refs[name] : undefined
 }
 
 export function snapshotById(metadata: TableMetadata, snapshotId: bigint): Snapshot {

@@ -4,6 +4,7 @@ import org.apache.hadoop.conf.Configuration;
 import org.apache.iceberg.CatalogProperties;
 import org.apache.iceberg.catalog.Namespace;
 import org.apache.iceberg.rest.RESTCatalog;
+import org.apache.iceberg.rest.RESTCatalogProperties;
 
 /**
  * Iceberg's own REST client over the potok whose address the system property {@code potok.catalog} holds. It sets no
@@ -19,6 +20,8 @@ final class PotokClient {
   static RESTCatalog open(String name, Map<String, String> more) {
     Map<String, String> properties = new HashMap<>();
     properties.put(CatalogProperties.URI, System.getProperty("potok.catalog"));
+    // Lists come in pages, so that the client's and the server's idea of them meet.
+    properties.put(RESTCatalogProperties.PAGE_SIZE, "2");
     for (int i = 1; i <= 2; i++) {
       properties.put(CatalogProperties.TABLE_DEFAULT_PREFIX + "default-key" + i, "catalog-default-key" + i);
     }
