@@ -5,6 +5,7 @@
 import type { CatalogProperties } from '../adapters/catalog/catalog-properties.ts'
 import { createRestCatalog } from '../adapters/catalog/rest-catalog.ts'
 import { type CatalogService, createCatalogService } from '../catalog/catalog-service.ts'
+import type { GenerationMemory } from '../catalog/generation-watch.ts'
 import type { Catalog } from '../iceberg/catalog.ts'
 import { describeError, PotokError } from '../kernel/errors.ts'
 import type { Clock, IdSource, Logger, Service, ServiceHealth } from '../kernel/ports.ts'
@@ -28,7 +29,12 @@ export type CatalogAccess = {
   probe(): Promise<void>
 }
 
-type Ports = { readonly clock: Clock; readonly ids: IdSource; readonly logger: Logger }
+type Ports = {
+  readonly clock: Clock
+  readonly ids: IdSource
+  readonly logger: Logger
+  readonly generationMemory: GenerationMemory
+}
 
 export function openCatalog(settings: Settings, storage: Storage, ports: Ports): CatalogAccess {
   return settings.catalogUri === ''

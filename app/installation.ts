@@ -11,6 +11,7 @@ import { createManifestCache, type ManifestCache } from '../iceberg/scan/plan-fi
 import { PotokError } from '../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, Logger, ObjectStore } from '../kernel/ports.ts'
 import { type CatalogAccess, type OpenCatalog, openCatalog } from './catalog.ts'
+import { createGenerationFile } from './generation-file.ts'
 import { bytesPerMib, type Settings } from './settings.ts'
 import { openStorage, type Storage } from './storage.ts'
 
@@ -58,7 +59,8 @@ export function openInstallation(
   const logger = createLogger({ level: settings.logLevel, role })
   const storage = openStorage(settings, data, logger)
   const { store, warehouse } = storage
-  const catalogAccess = openCatalog(settings, storage, { clock, ids, logger })
+  const generationMemory = createGenerationFile(data, warehouse)
+  const catalogAccess = openCatalog(settings, storage, { clock, ids, logger, generationMemory })
   return {
     settings,
     data,

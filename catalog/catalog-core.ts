@@ -19,6 +19,12 @@ import { type BackgroundDeletion, createBackgroundDeletion } from './background-
 import { createBoundedCache } from './bounded-cache.ts'
 import type { StagedFile } from './catalog-draft.ts'
 import { nameTaken, noMetadataFile, noSuchNamespace } from './catalog-errors.ts'
+import { createGenerationMarks } from './generation-marks.ts'
+import {
+  createGenerationWatch,
+  type GenerationMemory,
+  type GenerationWatch,
+} from './generation-watch.ts'
 import { createGroupCommit, type EncodedPart, type GroupCommit } from './group-commit.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from './idempotency-keys.ts'
 import { createLocationPolicy, type LocationPolicy } from './location-policy.ts'
@@ -44,6 +50,8 @@ export type CatalogOptions = {
   readonly logger?: Logger
   /** Metadata kept in memory: twice the size of its files. */
   readonly metadataCacheBytesMax?: number
+  /** Where the highest generation seen is noted, beside the warehouse itself. */
+  readonly generationMemory?: GenerationMemory
   /** Idempotency keys remembered at once. */
   readonly idempotencyKeysMax?: number
   readonly sleep?: (ms: number) => Promise<void>
@@ -69,6 +77,7 @@ export type CatalogCore = {
   readonly policy: LocationPolicy
   readonly groupCommit: GroupCommit
   readonly keys: IdempotencyKeys
+  readonly watch: GenerationWatch
   readonly deletion: BackgroundDeletion
   readonly lists: StagedLists
   readonly ids: IdSource
@@ -111,9 +120,17 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
     newId,
     ...(options.idempotencyKeysMax === undefined ? {} : { keysMax: options.idempotencyKeysMax }),
   })
+  const marks = createGenerationMarks(store, policy.warehouse)
+  const { generationMemory } = options
+  const watch = createGenerationWatch({
+    memories: generationMemory === undefined ? [marks] : [generationMemory, marks],
+    nowMs,
+    logger,
+  })
   const client = createRootClient({
     root: options.root,
     store,
+    watch,
     warehouse: policy.warehouse,
     nowMs,
     newId,
@@ -174,6 +191,7 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
     policy,
     groupCommit,
     keys,
+    watch,
     deletion,
     lists,
     ids,

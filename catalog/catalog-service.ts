@@ -50,6 +50,7 @@ function serviceOver(core: CatalogCore): CatalogService {
     async close() {
       await core.groupCommit.close()
       await core.deletion.close()
+      await core.watch.close()
     },
   }
 }

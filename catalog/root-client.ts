@@ -9,6 +9,7 @@
  */
 import { isPotokError, PotokError } from '../kernel/errors.ts'
 import type { ObjectStore, RootObject } from '../kernel/ports.ts'
+import { type GenerationWatch, repairHint } from './generation-watch.ts'
 import { decodeRootState, encodeRootState, firstRootState, type RootState } from './root-state.ts'
 
 const unknownAttemptsMax = 8
@@ -31,12 +32,13 @@ export type RootClient = {
 export function createRootClient(options: {
   root: RootObject
   store: ObjectStore
+  watch: GenerationWatch
   warehouse: string
   nowMs: () => number
   newId: () => string
   sleep: (ms: number) => Promise<void>
 }): RootClient {
-  const { root, store, warehouse, sleep } = options
+  const { root, store, watch, warehouse, sleep } = options
   let known: KnownRoot | null = null
   let first: Promise<KnownRoot> | null = null
 
@@ -45,10 +47,11 @@ export function createRootClient(options: {
     if (known !== null && state.generation < known.state.generation) {
       throw new PotokError(
         'DataCorrupt',
-        `the catalog's root went back from generation ${known.state.generation} to ${state.generation}: an old copy was put back`,
+        `the catalog's root went back from generation ${known.state.generation} to ${state.generation}: an old copy was put back; ${repairHint}`,
       )
     }
     known = { state, version }
+    watch.note(state)
     return known
   }
 
@@ -59,6 +62,7 @@ export function createRootClient(options: {
   function learnWon(state: RootState, version: string): KnownRoot {
     const won = { state, version }
     if (known === null || known.state.generation < state.generation) known = won
+    watch.note(state)
     return won
   }
 
@@ -66,11 +70,14 @@ export function createRootClient(options: {
     const before = known
     const found = await root.read()
     if (found === null) {
-      if (known !== null) throw new PotokError('DataCorrupt', "the catalog's root object has gone")
+      if (known !== null) {
+        throw new PotokError('DataCorrupt', `the catalog's root object has gone; ${repairHint}`)
+      }
       return null
     }
     if (known?.version === found.version) return known
     const state = decodeRootState(found.bytes)
+    if (known === null) await watch.check(state)
     // While this read was under way another one may have learnt more: that is no step back.
     if (known !== null && known !== before && state.generation < known.state.generation) {
       return known
@@ -79,11 +86,12 @@ export function createRootClient(options: {
   }
 
   async function create(): Promise<KnownRoot> {
+    await watch.requireNew()
     for await (const object of store.list(`${warehouse}/`)) {
       if (!object.location.endsWith('.metadata.json')) continue
       throw new PotokError(
         'DataCorrupt',
-        `the warehouse ${warehouse} holds tables (${object.location}), but the catalog's root object is missing: put it back from a copy, or empty the warehouse`,
+        `the warehouse ${warehouse} holds tables (${object.location}), but the catalog's root object is missing: ${repairHint}`,
         { context: { location: object.location } },
       )
     }
