@@ -8,6 +8,7 @@ import { openInstallation } from '../installation.ts'
 import type { SettingName } from '../settings.ts'
 import { waitForStopSignal } from '../stop-signal.ts'
 import { catalogReadCommand } from './catalog-read.ts'
+import { catalogRepairCommand } from './catalog-repair.ts'
 import { catalogTablesCommand } from './catalog-tables.ts'
 import { type CommandDefinition, print, toJson } from './command.ts'
 
@@ -68,9 +69,9 @@ export const roleCommands: readonly CommandDefinition[] = [
   roleCommand(
     'catalog',
     ['catalog'],
-    'Only the Iceberg REST catalog; with a subcommand: look into the tables',
+    'Only the Iceberg REST catalog; with a subcommand: look into the tables, or repair it',
     ['catalogPort'],
-    [catalogTablesCommand, catalogReadCommand],
+    [catalogTablesCommand, catalogReadCommand, catalogRepairCommand],
   ),
   roleCommand(
     'api',
