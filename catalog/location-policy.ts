@@ -11,6 +11,8 @@ export type LocationPolicy = {
   /** In one spelling, without a slash at the end; InvalidInput where it isn't allowed. */
   check(location: string, what: string): string
   isAllowed(location: string): boolean
+  /** The warehouse or an allowed prefix itself: nothing to be emptied for the sake of one table. */
+  isWholePrefix(location: string): boolean
   /** `<warehouse>/<namespace>/<table>`; `parent` in place of the first two where the namespace says so. */
   /** Where its tables go, unless the namespace has a location of its own. */
   namespaceLocation(namespace: Namespace): string
@@ -30,18 +32,23 @@ export function createLocationPolicy(options: {
 
   function isAllowed(location: string): boolean {
     const normal = normaliseLocation(location)
+    // There are the root object, what it points at, and files that are being written.
+    if (normal.startsWith(`${warehouse}/.`)) return false
     return prefixes.some((prefix) => normal === prefix || normal.startsWith(`${prefix}/`))
   }
 
   return {
     warehouse,
     isAllowed,
+    isWholePrefix: (location) => prefixes.includes(normaliseLocation(location)),
     check(location, what) {
       const normal = normaliseLocation(location)
       if (!isAllowed(normal)) {
         throw new PotokError(
           'InvalidInput',
-          `The ${what} ${location} is outside of the warehouse ${warehouse} and of the allowed locations`,
+          normal.startsWith(`${warehouse}/.`)
+            ? `The ${what} ${location} is in a folder that belongs to the catalog`
+            : `The ${what} ${location} is outside of the warehouse ${warehouse} and of the allowed locations`,
           { context: { location } },
         )
       }

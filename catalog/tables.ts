@@ -8,6 +8,7 @@ import { PotokError } from '../kernel/errors.ts'
 import type { CatalogCore, EntryView } from './catalog-core.ts'
 import { type CatalogDraft, loadedTable, type StagedFile } from './catalog-draft.ts'
 import { nameOf, noSuchTable, renameTargetTaken } from './catalog-errors.ts'
+import { normaliseLocation } from './location-policy.ts'
 import {
   allTablesPrefix,
   allViewsPrefix,
@@ -155,11 +156,13 @@ export function createTables(core: CatalogCore): Tables {
 
   /** Files under the table's location, unless another table or view lives there too. */
   async function purge(metadata: TableMetadata): Promise<void> {
-    const folder = `${metadata.location}/`
-    if (!policy.isAllowed(metadata.location) || metadata.location === policy.warehouse) return
+    const { location } = metadata
+    if (!policy.isAllowed(location) || policy.isWholePrefix(location)) return
+    const folder = `${normaliseLocation(location)}/`
     const others = [...(await core.scan(allTablesPrefix)), ...(await core.scan(allViewsPrefix))]
     const neighbour = others.find(
-      ([, entry]) => entry.kind !== 'namespace' && entry.metadataLocation.startsWith(folder),
+      ([, entry]) =>
+        entry.kind !== 'namespace' && normaliseLocation(entry.metadataLocation).startsWith(folder),
     )
     if (neighbour !== undefined) {
       logger?.warn(

@@ -1,6 +1,7 @@
 /** The swap rules as a whole: the root in a store that fails as scripted, under the client that searches the history. */
 import { assert, asyncProperty, infiniteStream, nat } from 'fast-check'
 import { expect, it } from 'vitest'
+import { createGenerationWatch } from '../../catalog/generation-watch.ts'
 import { createRootClient, type RootClient } from '../../catalog/root-client.ts'
 import { decodeRootState, nextRootState } from '../../catalog/root-state.ts'
 import { type S3Fault, startScriptedS3 } from '../../testkit/scripted-s3.ts'
@@ -61,6 +62,7 @@ it('says won of what is in the history, lost of what is not, and unknown of noth
         return createRootClient({
           root: createS3RootObject({ api, location, sleep, random: () => 0 }),
           store: createMemoryObjectStore(),
+          watch: createGenerationWatch({ memories: [], nowMs: () => 0, logger: undefined }),
           warehouse: 's3://lake',
           nowMs: () => 0,
           newId: () => `first-${choose(1_000_000)}`,
