@@ -46,6 +46,13 @@ export const catalogRepairCommand: CommandDefinition = {
     const installation = openInstallation(settings, 'catalog', {
       existing: settings.warehouse === '',
     })
+    const { uri } = installation.catalogAccess
+    if (uri !== null) {
+      throw new PotokError(
+        'InvalidInput',
+        `the tables are in another catalog (${uri}): only potok's own can be repaired here`,
+      )
+    }
     const release = lockOrRefuse(installation.data, options['besideRunning'])
     try {
       const { storage, warehouse, data } = installation
