@@ -112,7 +112,10 @@ function bytesAccessor(vector: duckdb.Vector, count: number): (row: number) => C
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
   return (row) => {
     const length = view.getUint32(row * slot, true)
-    if (length <= inlineMax) return data.slice(row * slot + 4, row * slot + 4 + length)
+    // A copy: `slice` of a Buffer would be a view of the chunk.
+    if (length <= inlineMax) {
+      return Uint8Array.from(data.subarray(row * slot + 4, row * slot + 4 + length))
+    }
     const pointer = data.byteOffset + row * slot + 8
     const bytes = duckdb.get_data_from_pointer(data.buffer as ArrayBuffer, pointer, length)
     return Uint8Array.from(bytes)

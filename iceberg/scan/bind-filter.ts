@@ -110,7 +110,8 @@ function testOf(type: IcebergType, predicate: ScanPredicate): ValueTest {
     case 'is nan':
     case 'is not nan':
       if (!isFloating(type)) {
-        return predicate.op === 'is nan' ? { op: 'in', values: [] } : { op: 'is not null' }
+        // No value is NaN. (`is not null` would say the same, but not once it is negated.)
+        return { op: predicate.op === 'is nan' ? 'in' : 'not in', values: [] }
       }
       return { op: predicate.op }
     case 'is null':

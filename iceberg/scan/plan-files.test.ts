@@ -4,6 +4,7 @@ import { createMemoryObjectStore } from '../../adapters/object-store/memory-obje
 import type { ColumnStats } from '../../kernel/columns.ts'
 import { eventsTable } from '../../kernel/tables.ts'
 import { startOfDayUs } from '../../kernel/time.ts'
+import { filterExpressions, judgeFilter } from '../../testkit/judge-filter.ts'
 import { createStagedTable, fakeDataFile, stagedTableOf } from '../../testkit/staged-table.ts'
 import {
   compareSingleValues,
@@ -17,12 +18,7 @@ import { dataFileOf } from '../spec/from-definition.ts'
 import type { PartitionSpec, Schema } from '../spec/table-metadata.ts'
 import { applyTransform, parseTransform } from '../spec/transforms.ts'
 import { createManifestCache, planScan } from './plan-files.ts'
-import {
-  daysFilter,
-  type ScanExpression,
-  type ScanFilter,
-  type ScanPredicate,
-} from './scan-filter.ts'
+import { daysFilter, type ScanFilter, type ScanPredicate } from './scan-filter.ts'
 
 const day = 20_000
 const at = (days: number, us = 0) => startOfDayUs(day + days) + us
@@ -166,56 +162,6 @@ describe('a scan', () => {
   })
 })
 
-/** What SQL makes of it: null is unknown. */
-function judge(
-  row: Record<string, SingleValue | null>,
-  expression: ScanExpression,
-): boolean | null {
-  if ('column' in expression) return judgeValue(row[expression.column] ?? null, expression)
-  if (expression.op === 'not') {
-    const inner = judge(row, expression.of)
-    return inner === null ? null : !inner
-  }
-  const results = expression.of.map((each) => judge(row, each))
-  const decisive = expression.op === 'or'
-  if (results.includes(decisive)) return decisive
-  return results.includes(null) ? null : !decisive
-}
-
-function judgeValue(value: SingleValue | null, predicate: ScanPredicate): boolean | null {
-  if (predicate.op === 'is null') return value === null
-  if (predicate.op === 'is not null') return value !== null
-  if (value === null) return null
-  const isNan = Number.isNaN(value)
-  const order = (other: SingleValue) => (isNan ? Number.NaN : compareSingleValues(value, other))
-  switch (predicate.op) {
-    case 'is nan':
-      return isNan
-    case 'is not nan':
-      return !isNan
-    case 'in':
-      return predicate.values.some((each) => order(each) === 0)
-    case 'not in':
-      return !predicate.values.some((each) => order(each) === 0)
-    case 'starts with':
-      return String(value).startsWith(predicate.value)
-    case 'not starts with':
-      return !String(value).startsWith(predicate.value)
-    case '=':
-      return order(predicate.value) === 0
-    case '!=':
-      return order(predicate.value) !== 0
-    case '<':
-      return order(predicate.value) < 0
-    case '<=':
-      return order(predicate.value) <= 0
-    case '>':
-      return order(predicate.value) > 0
-    case '>=':
-      return order(predicate.value) >= 0
-  }
-}
-
 test('a file that holds a matching row is never pruned, whatever the partitioning', async () => {
   const instant = fc.integer({ min: -3 * 86_400_000_000, max: 3 * 86_400_000_000 })
   const columns: Record<string, { type: string; values: fc.Arbitrary<SingleValue> }> = {
@@ -270,42 +216,12 @@ test('a file that holds a matching row is never pruned, whatever the partitionin
     ),
     { minLength: 1, maxLength: 12 },
   )
-  const predicates = fc.constantFrom(...names).chain((column) => {
-    const values = columns[column]?.values as fc.Arbitrary<SingleValue>
-    const prefix = fc.string({ unit: 'binary', maxLength: 3 })
-    return fc.oneof(
-      fc.record({
-        column: fc.constant(column),
-        op: fc.constantFrom('=', '!=', '<', '<=', '>', '>='),
-        value: values,
-      }),
-      fc.record({
-        column: fc.constant(column),
-        op: fc.constantFrom('in', 'not in'),
-        values: fc.array(values, { maxLength: 3 }),
-      }),
-      fc.record({
-        column: fc.constant(column),
-        op: fc.constantFrom('is null', 'is not null', 'is nan', 'is not nan'),
-      }),
-      fc.record({
-        column: fc.constant('name'),
-        op: fc.constantFrom('starts with', 'not starts with'),
-        value: prefix,
-      }),
-    ) as fc.Arbitrary<ScanPredicate>
-  })
-  const { expression: expressions } = fc.letrec<{ expression: ScanExpression }>((tie) => ({
-    expression: fc.oneof(
-      { maxDepth: 2, withCrossShrink: true },
-      predicates,
-      fc.record({
-        op: fc.constantFrom('and', 'or'),
-        of: fc.array(tie('expression'), { maxLength: 3 }),
-      }),
-      fc.record({ op: fc.constant('not'), of: tie('expression') }),
-    ) as fc.Arbitrary<ScanExpression>,
-  }))
+  const expressions = filterExpressions(
+    Object.fromEntries(
+      names.map((name) => [name, columns[name]?.values as fc.Arbitrary<SingleValue>]),
+    ),
+    ['name'],
+  )
   const boundsOf = (group: readonly Record<string, SingleValue | null>[], name: string) => {
     const values = group
       .map((row) => row[name] ?? null)
@@ -383,7 +299,9 @@ test('a file that holds a matching row is never pruned, whatever the partitionin
           const { files } = await planScan(io, staged.loaded().metadata, { filter })
           const planned = new Set(files.map((each) => Number(each.dataFile.filePath)))
           for (const [i, [, group]] of groups.entries()) {
-            const hasMatch = group.some((row) => filter.every((each) => judge(row, each) === true))
+            const hasMatch = group.some((row) =>
+              filter.every((each) => judgeFilter(row, each) === true),
+            )
             if (hasMatch) expect(planned.has(i)).toBe(true)
           }
         }
