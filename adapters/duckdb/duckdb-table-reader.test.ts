@@ -21,7 +21,7 @@ import { createStagedTable, type StagedTable } from '../../testkit/staged-table.
 import { createLocalObjectStore } from '../object-store/local-object-store.ts'
 import { createDuckDbTableReader } from './duckdb-table-reader.ts'
 import { writeFiles, writeRows } from './iceberg-row-writer.ts'
-import { type DuckDb, openDuckDb } from './instance.ts'
+import { type DuckDb, openDuckDb, sqlText } from './instance.ts'
 
 let folder: string
 let store: ObjectStore
@@ -299,6 +299,57 @@ describe('deletes by equality', () => {
     }
     await deleteEqual([typed[1] as NestedField], [{ s: value(6)['s'] }], { ids: [3] })
     expect(await numbers()).toEqual([1])
+  })
+})
+
+describe('a column that a file lacks', () => {
+  const write = (of: readonly NestedField[], rows: readonly Row[], partition: PartitionValue[]) =>
+    writeFiles({ store, ids: randomIds, duckdb }, table.loaded().metadata, [
+      {
+        content: 'data',
+        spec: byP,
+        partition,
+        schema: { type: 'struct', fields: of },
+        rows,
+        modes: new Map(),
+      },
+    ])
+
+  test('is its identity partition, of each file its own, and null where that is null', async () => {
+    newTable(byP)
+    for (const partition of ["it's", 'b', null]) {
+      const rows = [{ n: 1 }, { n: 2 }]
+      await table.change({ add: await write(fields.slice(0, 1), rows, [partition]) })
+    }
+    await append(row(3, 'c'))
+    const read = await valuesOf('p')
+    expect(read).toEqual([null, null, 'b', 'b', 'c', "it's", "it's"])
+    const filter = [{ column: 'p', op: '=', value: "it's" }] as const
+    expect(await numbers({ filter })).toEqual([1, 2])
+    await deleteEqual(fields.slice(2), [{ p: 'b' }], { partition: ['b'] })
+    expect(await valuesOf('p')).toEqual([null, null, 'c', "it's", "it's"])
+  })
+
+  test('is the partition and not the column of that name where the file has no field ids', async () => {
+    newTable(byP)
+    table.update([
+      {
+        action: 'set-properties',
+        updates: {
+          'schema.name-mapping.default': JSON.stringify([
+            { 'field-id': 1, names: ['n'] },
+            { 'field-id': 3, names: ['p'] },
+          ]),
+        },
+      },
+    ])
+    const path = join(folder, `no ids ${tables}.parquet`)
+    const connection = await duckdb.connect()
+    await connection.run(`COPY (SELECT 7 AS n, 'stale' AS p) TO ${sqlText(path)} (FORMAT parquet)`)
+    connection.closeSync()
+    const [file] = (await write(fields, [row(1)], ['x'])) as [DataFile]
+    await table.change({ add: [{ ...file, filePath: `file://${path}` }] })
+    expect(await read()).toEqual([{ n: 7, name: null, p: 'x' }])
   })
 })
 

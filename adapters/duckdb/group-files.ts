@@ -89,7 +89,8 @@ function schemaRow(wire: WireSchemaRow): SchemaRow {
     childCount: number(wire.children),
     convertedType: wire.converted,
     logicalType: wire.logical,
-    fieldId: number(wire.id),
+    // Some writers say -1 where they have none.
+    fieldId: Number(wire.id ?? -1) < 0 ? null : Number(wire.id),
     lengthBytes: number(wire.length),
     duckDbType: wire.duckdb,
   }

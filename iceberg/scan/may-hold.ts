@@ -5,9 +5,9 @@
  */
 import { decodeSingleValue, type SingleValue } from '../codec/single-value.ts'
 import type { DataFile, FieldSummary, ManifestFile, PartitionValue } from '../spec/data-file.ts'
-import { partitionSpecById, partitionTypes } from '../spec/schema.ts'
+import { partitionSpecById } from '../spec/schema.ts'
 import type { IcebergType, NestedField, TableMetadata } from '../spec/table-metadata.ts'
-import { parseTransform } from '../spec/transforms.ts'
+import { parseTransform, resultTypeOf } from '../spec/transforms.ts'
 import { type BoundFilter, type BoundPredicate, isFloating, type ValueTest } from './bind-filter.ts'
 import { projectTest } from './project-test.ts'
 import { mayPass, type ValueSummary } from './value-summary.ts'
@@ -25,7 +25,6 @@ export function partitionSieve(
   filter: BoundFilter,
 ): PartitionSieve {
   const spec = partitionSpecById(metadata, specId)
-  const types = partitionTypes(metadata.schemas, spec)
   const cached = new Map<BoundPredicate, PartitionTest[]>()
   const testsOf = (predicate: BoundPredicate): PartitionTest[] => {
     const found = cached.get(predicate)
@@ -34,7 +33,10 @@ export function partitionSieve(
       if (partitionField.sourceId !== predicate.field.id) return []
       const transform = parseTransform(partitionField.transform)
       const test = projectTest(transform, predicate.field.type, predicate.test)
-      return test === null ? [] : [{ at, type: types[at] as IcebergType, test }]
+      // Of fields that no predicate asks for no type is needed: their column may be long gone.
+      return test === null
+        ? []
+        : [{ at, type: resultTypeOf(transform, predicate.field.type), test }]
     })
     cached.set(predicate, tests)
     return tests

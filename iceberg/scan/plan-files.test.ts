@@ -162,6 +162,16 @@ describe('a scan', () => {
   })
 })
 
+test('a spec whose column no schema has any more still prunes by its other fields', async () => {
+  const { staged } = await table()
+  const { metadata } = staged.loaded()
+  const [spec] = metadata.partitionSpecs as [PartitionSpec]
+  const gone = { sourceId: 99, fieldId: 1001, name: 'gone', transform: 'identity' }
+  const older = { ...metadata, partitionSpecs: [{ ...spec, fields: [...spec.fields, gone] }] }
+  const filter = daysFilter('event_time', day, day + 1)
+  expect((await planScan(staged.io, older, { filter })).files).toHaveLength(1)
+})
+
 test('a file that holds a matching row is never pruned, whatever the partitioning', async () => {
   const instant = fc.integer({ min: -3 * 86_400_000_000, max: 3 * 86_400_000_000 })
   const columns: Record<string, { type: string; values: fc.Arbitrary<SingleValue> }> = {
