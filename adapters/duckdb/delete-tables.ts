@@ -28,7 +28,8 @@ import { duckDbError } from './instance.ts'
 import { type ScanSource, scanSources, type SourceContext } from './scan-source.ts'
 
 /** Files that one statement names, and rows that one `INSERT` brings: bounds on the text of a statement. */
-export const filesPerQueryMax = 512
+const filesPerQueryMax = 512
+const bytesPerQueryMax = 2 * 1024 * 1024 * 1024
 
 export type EqualitySet = {
   readonly table: string
@@ -220,9 +221,10 @@ async function* deleteSources(
   factsOf: (file: LiveFile) => Readonly<Record<string, string>>,
   mapping: SourceContext['mapping'],
 ): AsyncGenerator<ScanSource> {
-  for (const portion of portions(files)) {
-    const paths: string[] = []
-    for (const { dataFile } of portion) paths.push(await io.store.localPath(dataFile.filePath))
+  for (const portion of portions(files, ({ dataFile }) => dataFile.fileSizeBytes)) {
+    const paths = await Promise.all(
+      portion.map(({ dataFile }) => io.store.localPath(dataFile.filePath)),
+    )
     const groups = await groupByLayout(
       io.connection,
       paths,
@@ -237,10 +239,19 @@ async function* deleteSources(
   }
 }
 
-export function portions<T>(all: readonly T[]): T[][] {
+/** So few that a statement stays small, and so little that copies of them on this disk do. */
+export function portions<T>(all: readonly T[], bytesOf: (each: T) => number = () => 0): T[][] {
   const result: T[][] = []
-  for (let at = 0; at < all.length; at += filesPerQueryMax) {
-    result.push(all.slice(at, at + filesPerQueryMax))
+  let bytes = 0
+  for (const each of all) {
+    const last = result.at(-1)
+    bytes += bytesOf(each)
+    if (last !== undefined && last.length < filesPerQueryMax && bytes <= bytesPerQueryMax) {
+      last.push(each)
+    } else {
+      result.push([each])
+      bytes = bytesOf(each)
+    }
   }
   return result
 }

@@ -23,7 +23,7 @@ import { filterSql } from './filter-sql.ts'
 import { groupByLayout } from './group-files.ts'
 import { type DuckDb, duckDbError } from './instance.ts'
 import { readVector } from './read-rows.ts'
-import { type ScanSource, scanSources, type SourceContext } from './scan-source.ts'
+import { type ScanSource, scanSources, type SourceContext, type SourceFile } from './scan-source.ts'
 
 export type DuckDbTableReaderOptions = {
   readonly store: ObjectStore
@@ -99,7 +99,7 @@ async function* readTasks(
  * One query after another that together give the rows of the tasks, columns in the order of the schema. The
  * temporary tables that they need are made in the connection first.
  */
-export async function* scanQueries(
+async function* scanQueries(
   connection: DuckDBConnection,
   store: Pick<ObjectStore, 'localPath'>,
   context: SourceContext,
@@ -107,24 +107,21 @@ export async function* scanQueries(
 ): AsyncGenerator<string> {
   const deletes = await loadDeletes({ connection, store, context }, scan.tasks)
   const numbered = scan.tasks.map((task, number) => ({ task, number }))
-  for (const portion of portions(numbered)) {
+  for (const portion of portions(numbered, ({ task }) => task.data.dataFile.fileSizeBytes)) {
     const taskOf = new Map(portion.map(({ task }) => [task.data.dataFile, task]))
-    const files: { path: string; dataFile: FileTask['data']['dataFile']; facts: {} }[] = []
-    for (const { task, number } of portion) {
-      const { data } = task
-      const isPlain = task.positionDeletes.length === 0 && task.equalityDeletes.length === 0
-      files.push({
-        path: await store.localPath(data.dataFile.filePath),
-        dataFile: data.dataFile,
-        facts: isPlain
-          ? {}
-          : {
-              task: String(number),
-              part: String(deletes.partOf(data)),
-              seq: String(data.sequenceNumber),
-            },
-      })
-    }
+    const files = await Promise.all(
+      portion.map(async ({ task, number }): Promise<SourceFile> => {
+        const { data } = task
+        const isPlain = task.positionDeletes.length === 0 && task.equalityDeletes.length === 0
+        const facts = {
+          task: String(number),
+          part: String(deletes.partOf(data)),
+          seq: String(data.sequenceNumber),
+        }
+        const path = await store.localPath(data.dataFile.filePath)
+        return { path, dataFile: data.dataFile, facts: isPlain ? {} : facts }
+      }),
+    )
     // Files without deletes need no join: they are read apart from the others.
     for (const ofKind of [files.filter(isPlain), files.filter((file) => !isPlain(file))]) {
       const groups = await groupByLayout(
