@@ -48,6 +48,23 @@ async function open(): Promise<CatalogUnderTest> {
 
 catalogContract("Iceberg's reference server, over REST", open, { isForeign: true })
 
+it('a token that it gives for client credentials goes with what follows', async () => {
+  const catalog = createRestCatalog({
+    properties: { uri: server.uri, credential: 'potok:secret' },
+    clock: systemClock,
+    ids: randomIds,
+  })
+  expect(await catalog.listNamespaces()).toEqual([])
+  await catalog.close()
+  const refused = createRestCatalog({
+    properties: { uri: server.uri, credential: 'potok:secret', 'oauth2-server-uri': '/v1/config' },
+    clock: systemClock,
+    ids: randomIds,
+  })
+  await expect(refused.start()).rejects.toThrow('--catalog-credential')
+  await refused.close()
+})
+
 it('potok runs on it from events to exact averages, and its audit finds nothing', async () => {
   const data = join(folder, 'potok')
   const potok = await startPotok(data, ['--catalog-uri', server.uri, '--recompute-schedule', 'off'])
