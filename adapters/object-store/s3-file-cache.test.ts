@@ -83,6 +83,14 @@ describe('the cache of local copies', () => {
     expect(readFileSync(await get(cache, 'x', 'whole'), 'utf8')).toBe('whole')
   })
 
+  it('says what may be done where its index is broken', async () => {
+    writeFileSync(join(folder, 'index.sqlite'), 'no database'.repeat(100))
+    await expect(get(cache, 'x')).rejects.toMatchObject({
+      kind: 'Unavailable',
+      message: /may be deleted while no potok runs/,
+    })
+  })
+
   it('takes an uploaded file for the first copy', async () => {
     const staged = cache.stagingPath('s3://b/one.parquet')
     await writeFile(staged, 'bytes')

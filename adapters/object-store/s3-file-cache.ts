@@ -16,6 +16,7 @@ import { mkdirSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { describeError, PotokError } from '../../kernel/errors.ts'
 import { unlinkIfThere } from './durable-files.ts'
 import { nodeFileSystem } from './file-system.ts'
 import { errorCode, fileSystemError } from './file-system-error.ts'
@@ -200,7 +201,19 @@ type Index = {
 const indexName = 'index.sqlite'
 
 function openIndex(folder: string): Index {
-  mkdirSync(folder, { recursive: true })
+  try {
+    mkdirSync(folder, { recursive: true })
+    return openDatabase(folder)
+  } catch (cause) {
+    throw new PotokError(
+      'Unavailable',
+      `the local copies in ${folder} can not be used: ${describeError(cause)}; the folder may be deleted while no potok runs on it`,
+      { context: { folder }, cause },
+    )
+  }
+}
+
+function openDatabase(folder: string): Index {
   const database = new DatabaseSync(join(folder, indexName))
   // With the write-ahead log a power cut may lose the last rows, and harms nothing else.
   database.exec(`PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
