@@ -234,7 +234,8 @@ function trinoLiteral(type: string, value: string): string {
 function duckDbLiteral(type: string, value: string): string {
   const text = plainText(type, value)
   if (type === 'boolean') return text
-  if (type === 'string') return quoted(text)
+  // A statement may not hold the character 0.
+  if (type === 'string') return text.split('\0').map(quoted).join(' || chr(0) || ')
   if (type === 'binary' || type.startsWith('fixed')) return `from_hex('${text}')`
   if (type === 'timestamptz') return `'${text}+00'::TIMESTAMPTZ`
   const names: Record<string, string> = { int: 'INTEGER', long: 'BIGINT' }

@@ -1,9 +1,10 @@
 /** Compares what engines answered to filters with what is right. */
-import type { StructType } from '../../iceberg/spec/table-metadata.ts'
+import { currentSchema, fieldByName } from '../../iceberg/spec/schema.ts'
+import type { TableMetadata } from '../../iceberg/spec/table-metadata.ts'
 import { type CanonicalRow, sortedRows } from './canonical-rows.ts'
 import { describeFilter, type FilterCase, isMatch, valueAt } from './filter-cases.ts'
 
-export type Engine = 'potok' | 'trino' | 'pyiceberg' | 'duckdb'
+type Engine = 'potok' | 'trino' | 'pyiceberg' | 'duckdb'
 
 /** The rows of a filter, or why the judge could not say. */
 export type FilterAnswer = readonly CanonicalRow[] | string
@@ -11,43 +12,110 @@ export type FilterAnswer = readonly CanonicalRow[] | string
 export type FilterAnswers = Partial<Record<Engine, readonly FilterAnswer[]>>
 
 /** An engine's own way that is no fault of the table; `why` names it. */
-export type Deviation = {
+type Deviation = {
   readonly engine: Engine
   readonly why: string
-  readonly applies: (filter: FilterCase, answer: FilterAnswer) => boolean
+  readonly applies: (filter: FilterCase, metadata: TableMetadata) => boolean
+}
+
+/** Seen in the versions of `testkit/requirements.txt`; the tables are right. */
+const deviations: readonly Deviation[] = [
+  {
+    engine: 'pyiceberg',
+    why: 'an infinite literal is above the greatest float, hence equal to none',
+    applies: ({ type, value }) =>
+      type === 'float' && (value === '7f800000' || value === 'ff800000'),
+  },
+  {
+    engine: 'pyiceberg',
+    why: 'compares the bytes of a uuid with those of a partition as if they were of two kinds',
+    applies: ({ path, type }, metadata) =>
+      type === 'uuid' && isPartitionedBy(metadata, path, ['identity']),
+  },
+  {
+    engine: 'duckdb',
+    why: 'looks for uuids in other buckets than those of the specification',
+    applies: ({ path, type, op }, metadata) =>
+      type === 'uuid' && op === '=' && isPartitionedBy(metadata, path, ['bucket']),
+  },
+  {
+    engine: 'duckdb',
+    why: 'fails in truncating decimals below zero',
+    applies: ({ path, type }, metadata) =>
+      type.startsWith('decimal') && isPartitionedBy(metadata, path, ['truncate']),
+  },
+  {
+    engine: 'duckdb',
+    why: 'rounds times before 1970 towards zero where the specification has the floor',
+    applies: ({ path, op, value }, metadata) =>
+      op === '=' &&
+      String(value).startsWith('-') &&
+      isPartitionedBy(metadata, path, ['year', 'month', 'day', 'hour']),
+  },
+]
+
+function isPartitionedBy(
+  metadata: TableMetadata,
+  path: readonly string[],
+  transforms: readonly string[],
+): boolean {
+  const field = fieldByName(currentSchema(metadata), path.join('.'))
+  return metadata.partitionSpecs.some((spec) =>
+    spec.fields.some(
+      ({ sourceId, transform }) =>
+        sourceId === field?.id && transforms.some((each) => transform.startsWith(each)),
+    ),
+  )
+}
+
+type WrongAnswer = {
+  readonly engine: string
+  readonly filter: string
+  readonly wanted: readonly string[]
+  readonly got: readonly string[] | string
 }
 
 /**
- * Answers that are wrong by the table's rows; each filter's answer is the values of `keys`. DuckDB holds NaN for
- * the greatest number, as PostgreSQL does; nobody else gives it for any comparison but `!=`.
+ * Answers that are wrong by the table's rows; each filter's answer is the values of `keys`, which no two rows
+ * share. DuckDB holds NaN for the greatest number, as PostgreSQL does, where it looks at all: bounds in Iceberg
+ * leave NaN out. So from it, and from nobody else, NaN may come for `>` and `>=`, and need not.
  */
 export function wrongAnswers(
-  struct: StructType,
+  metadata: TableMetadata,
   rows: readonly CanonicalRow[],
   keys: readonly string[],
   cases: readonly FilterCase[],
   answers: FilterAnswers,
-  deviations: readonly Deviation[] = [],
-): unknown[] {
-  const right = (filter: FilterCase, nanIsGreatest: boolean): string =>
-    textOf(
-      rows
-        .filter((row) => isMatch(filter, valueAt(struct, row, filter.path), nanIsGreatest))
-        .map((row) => keys.map((key) => valueAt(struct, row, [key]))),
+): WrongAnswer[] {
+  const struct = currentSchema(metadata)
+  const keysOf = (some: readonly CanonicalRow[]): CanonicalRow[] =>
+    some.map((row) => keys.map((key) => valueAt(struct, row, [key])))
+  const right = (filter: FilterCase, nanIsGreatest: boolean): string[] =>
+    textsOf(
+      keysOf(
+        rows.filter((row) => isMatch(filter, valueAt(struct, row, filter.path), nanIsGreatest)),
+      ),
     )
   return Object.entries(answers).flatMap(([engine, given]) =>
-    cases.flatMap((filter, i) => {
+    cases.flatMap((filter, i): WrongAnswer[] => {
       const answer = given[i] as FilterAnswer
-      const got = typeof answer === 'string' ? answer : textOf(answer)
-      const wanted = right(filter, engine === 'duckdb')
       const isExcused = (each: Deviation): boolean =>
-        each.engine === engine && each.applies(filter, answer)
-      if (got === wanted || deviations.some(isExcused)) return []
-      return [{ engine, filter: describeFilter(filter), got, wanted }]
+        each.engine === engine && each.applies(filter, metadata)
+      if (deviations.some(isExcused)) return []
+      const wanted = right(filter, false)
+      const allowed = engine === 'duckdb' ? right(filter, true) : wanted
+      const found = { engine, filter: describeFilter(filter), wanted }
+      if (typeof answer === 'string') return [{ ...found, got: answer }]
+      const got = textsOf(answer)
+      const isRight =
+        new Set(got).size === got.length &&
+        wanted.every((key) => got.includes(key)) &&
+        got.every((key) => allowed.includes(key))
+      return isRight ? [] : [{ ...found, got }]
     }),
   )
 }
 
-function textOf(rows: readonly CanonicalRow[]): string {
-  return JSON.stringify(sortedRows(rows))
+function textsOf(rows: readonly CanonicalRow[]): string[] {
+  return sortedRows(rows).map((row) => JSON.stringify(row))
 }

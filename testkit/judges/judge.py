@@ -166,7 +166,7 @@ def attempt(run):
     try:
         return run()
     except Exception as error:
-        return f'{type(error).__name__}: {error}'
+        return f'{type(error).__name__}: {error}'[:300]
 
 
 judges = Judges()

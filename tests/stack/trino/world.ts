@@ -25,7 +25,6 @@ import {
   typesOf,
 } from '../../../testkit/judges/filter-cases.ts'
 import {
-  type Deviation,
   type FilterAnswer,
   type FilterAnswers,
   wrongAnswers,
@@ -133,7 +132,6 @@ export async function expectSameFilters(
   table: TableName,
   rows: readonly CanonicalRow[],
   keys: readonly string[],
-  deviations: readonly Deviation[] = [],
 ): Promise<number> {
   const metadata = await world.metadata(table)
   const schema = currentSchema(metadata)
@@ -144,7 +142,7 @@ export async function expectSameFilters(
     pyiceberg: await world.python.filterByPyIceberg(table, keys, cases),
     duckdb: await world.python.filterByDuckDb(table, keys, cases),
   }
-  expect(wrongAnswers(schema, rows, keys, cases, answers, deviations)).toEqual([])
+  expect(wrongAnswers(metadata, rows, keys, cases, answers)).toEqual([])
   return cases.length
 }
 
