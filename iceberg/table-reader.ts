@@ -31,6 +31,8 @@ export type ReadRequest = {
   /** Names of the top level; else all of them. */
   readonly columns?: readonly string[]
   readonly filter?: ScanFilter
+  /** Rows of these data files only, by path. */
+  readonly files?: ReadonlySet<string>
 }
 
 export type TableScan = {

@@ -38,7 +38,7 @@ export function createDuckDbTableReader(options: DuckDbTableReaderOptions): Tabl
       const schema = projected(whole, request.columns)
       const filter = bindFilter(whole, request.filter ?? [])
       assertReadable(metadata, [])
-      const tasks =
+      const planned =
         snapshotId === null
           ? []
           : await planFileTasks(options, metadata, {
@@ -46,6 +46,11 @@ export function createDuckDbTableReader(options: DuckDbTableReaderOptions): Tabl
               schema: whole,
               ...(request.filter === undefined ? {} : { filter: request.filter }),
             })
+      const { files } = request
+      const tasks =
+        files === undefined
+          ? planned
+          : planned.filter(({ data }) => files.has(data.dataFile.filePath))
       assertReadable(metadata, tasks)
       const context: SourceContext = { metadata, schema: whole, mapping: nameMappingOf(metadata) }
       return {

@@ -46,7 +46,7 @@ function holder(metadata: TableMetadata, filter: BoundFilter): (file: DataFile) 
 }
 
 /** What is true of the rows for which the expression (or its opposite) isn't. */
-function failingOf(expression: ScanExpression, isNegated: boolean): ScanExpression {
+export function failingOf(expression: ScanExpression, isNegated: boolean): ScanExpression {
   if ('column' in expression) {
     const isFalse: ScanExpression = isNegated ? expression : { op: 'not', of: expression }
     if (expression.op === 'is null' || expression.op === 'is not null') return isFalse

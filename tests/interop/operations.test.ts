@@ -6,23 +6,32 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createDuckDbTableReader } from '../../adapters/duckdb/duckdb-table-reader.ts'
 import { writeRows } from '../../adapters/duckdb/iceberg-row-writer.ts'
 import { type DuckDb, openDuckDb } from '../../adapters/duckdb/instance.ts'
 import { writePositionDeletes } from '../../adapters/duckdb/position-deletes.ts'
 import { createLocalObjectStore } from '../../adapters/object-store/local-object-store.ts'
 import { encodeMetadataFile, encodeTableMetadata } from '../../iceberg/codec/metadata-json.ts'
 import type { Row } from '../../iceberg/spec/rows.ts'
-import type { PartitionSpec, Schema } from '../../iceberg/spec/table-metadata.ts'
+import type { PartitionSpec, Schema, TableMetadata } from '../../iceberg/spec/table-metadata.ts'
 import type { DataFile } from '../../iceberg/spec/data-file.ts'
 import { stageAppend } from '../../iceberg/transaction/append.ts'
 import { stageCherryPick } from '../../iceberg/transaction/cherry-pick.ts'
 import { stageDelete } from '../../iceberg/transaction/delete-files.ts'
 import { liveFiles } from '../../iceberg/transaction/live-entries.ts'
-import { type PlannedCommit, stagedChange } from '../../iceberg/transaction/metadata-change.ts'
+import {
+  type MetadataChange,
+  type PlannedCommit,
+  stagedChange,
+} from '../../iceberg/transaction/metadata-change.ts'
 import { stageOverwrite } from '../../iceberg/transaction/overwrite.ts'
 import { stageRewrite } from '../../iceberg/transaction/rewrite-files.ts'
 import { stageRowDelta } from '../../iceberg/transaction/row-delta.ts'
 import { setCurrentSnapshot } from '../../iceberg/transaction/snapshot-refs.ts'
+import { updateSchema } from '../../iceberg/transaction/update-schema.ts'
+import { updateSpec } from '../../iceberg/transaction/update-spec.ts'
+import { replaceSortOrder } from '../../iceberg/transaction/update-table.ts'
+import { stageRowRewrite } from '../../iceberg/transaction/rewrite-rows.ts'
 import type { ObjectStore } from '../../kernel/ports.ts'
 import { runPython } from '../../testkit/python-venv.ts'
 import { createStagedTable, type StagedTable } from '../../testkit/staged-table.ts'
@@ -370,4 +379,80 @@ describe.each(['1', '2'])('in a table of format v%s', (formatVersion) => {
     looks.push(await lookAt(table, columns, left.slice(0, -1)))
     await expectRows(...looks)
   })
+})
+
+test('a table whose schema, partitions and order change between writes, and rows of any file deleted, is read as it is now', async () => {
+  const table = tableOf(
+    {
+      type: 'struct',
+      schemaId: 0,
+      fields: [
+        { id: 1, name: 'id', required: true, type: 'int' },
+        { id: 2, name: 'name', required: false, type: 'string' },
+        { id: 3, name: 'gone', required: false, type: 'double' },
+        {
+          id: 4,
+          name: 'place',
+          required: false,
+          type: {
+            type: 'struct',
+            fields: [{ id: 5, name: 'x', required: false, type: 'float' }],
+          },
+        },
+      ],
+    },
+    {
+      specId: 0,
+      fields: [{ sourceId: 2, fieldId: 1000, name: 'name', transform: 'identity' }],
+    },
+  )
+  const change = (make: (metadata: TableMetadata) => MetadataChange) => {
+    table.now += 1_000
+    table.update(make(table.loaded().metadata).updates)
+  }
+  await append(
+    table,
+    [1, 2, 3].map((id) => ({ id, name: `n${id % 2}`, gone: id / 2, place: { x: id + 0.25 } })),
+  )
+  change((metadata) =>
+    updateSchema(metadata, [
+      { op: 'change type', name: 'id', type: 'long' },
+      { op: 'rename', name: 'name', to: 'label' },
+      { op: 'delete', name: 'gone' },
+      { op: 'add', name: 'gone', type: 'string', doc: 'another column of the name' },
+      { op: 'change type', name: 'place.x', type: 'double' },
+      { op: 'add', parent: 'place', name: 'y', type: 'int' },
+      { op: 'move first', name: 'place' },
+    ]),
+  )
+  change((metadata) =>
+    updateSpec(metadata, [
+      { op: 'remove', name: 'name' },
+      { op: 'add', column: 'id', transform: 'bucket[2]' },
+    ]),
+  )
+  change((metadata) => replaceSortOrder(metadata, [{ column: 'id', direction: 'desc' }]))
+  await append(
+    table,
+    [4, 5, 6].map((id) => ({ id, label: null, gone: `g${id}`, place: { x: id + 0.25, y: id } })),
+  )
+  const io = {
+    ...table.io,
+    reader: createDuckDbTableReader({ store, duckdb, manifests: table.io.manifests }),
+    writeRows: (metadata: TableMetadata, rows: readonly Row[]) =>
+      writeRows({ store, ids: table.io.ids, duckdb }, metadata, rows),
+  }
+  const rows: Row[] = [
+    ...[1, 2, 3].map((id) => ({ id, label: `n${id % 2}`, place: { x: id + 0.25, y: null } })),
+    ...[4, 5, 6].map((id) => ({ id, label: null, gone: `g${id}`, place: { x: id + 0.25, y: id } })),
+  ]
+  const columns = ['id', 'label', 'gone', 'place']
+  const before = await lookAt(table, columns, rows)
+  table.now += 1_000
+  const staged = await stageRowRewrite(io, table.loaded(), {
+    filter: [{ column: 'id', op: 'in', values: [3n, 4n] }],
+  })
+  if (staged !== null) table.apply(staged)
+  const left = rows.filter(({ id }) => id !== 3 && id !== 4)
+  await expectRows(before, await lookAt(table, columns, left))
 })
