@@ -178,6 +178,36 @@ describe('lost answers', () => {
   })
 })
 
+describe('a root that moves on', () => {
+  it('while a commit is planned leads to another plan, though the files it was read from are deleted', async () => {
+    const { store, catalog, connect } = await prepared()
+    await catalog.commit([
+      {
+        identifier,
+        requirements: [],
+        updates: [
+          {
+            action: 'set-properties',
+            updates: {
+              'write.metadata.delete-after-commit.enabled': 'true',
+              'write.metadata.previous-versions-max': '1',
+            },
+          },
+        ],
+      },
+    ])
+    const rival = connect()
+    store.faults.before = async (call, location) => {
+      if (call !== 'read' || !location.endsWith('.metadata.json')) return
+      delete store.faults.before
+      for (const key of ['r1', 'r2', 'r3']) await setProperty(rival, key)
+      await rival.close()
+    }
+    await setProperty(connect(), 'a')
+    expect(await propertiesOf(connect)).toMatchObject({ r3: '1', a: '1' })
+  })
+})
+
 describe('a damaged root', () => {
   it('is refused when an old copy was put back', async () => {
     const { root, catalog } = await prepared()

@@ -7,6 +7,7 @@ import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isPotokError } from '../kernel/errors.ts'
 import { testSchema } from '../testkit/contracts/catalog.ts'
+import { randomIds, systemClock } from '../testkit/fixed-ports.ts'
 import type { S3Fault } from '../testkit/scripted-s3.ts'
 import {
   rootKey,
@@ -15,6 +16,7 @@ import {
 } from '../testkit/scripted-warehouse.ts'
 import type { CatalogService } from './catalog-service.ts'
 import { tableKey } from './names.ts'
+import { createCatalogRepair } from './repair.ts'
 import { decodeRootState, encodeRootState } from './root-state.ts'
 
 const namespace = ['ns']
@@ -174,6 +176,31 @@ describe('a commit', () => {
     const fresh = warehouse.connect()
     await expect(fresh.createNamespace(['n'])).rejects.toThrow(/root object is missing/)
     expect(warehouse.s3.objects.has(rootKey)).toBe(false)
+  })
+
+  it('is there again when a root that was deleted has been repaired', async () => {
+    await setProperty(catalog, 'a')
+    warehouse.s3.objects.delete(rootKey)
+    const repair = createCatalogRepair({
+      ...warehouse.open(),
+      clock: systemClock,
+      ids: randomIds,
+      warehouseLocation: warehouse.location,
+      allowedLocations: [],
+      generationMemory: {
+        place: 'nowhere',
+        isInWarehouse: false,
+        recall: async () => [],
+        remember: async () => undefined,
+      },
+    })
+    const choices = { exclude: new Set<string>(), include: new Set<string>(), names: new Map() }
+    await repair.apply(await repair.inspect(choices))
+    const fresh = warehouse.connect()
+    expect((await fresh.loadTable(t)).metadata.properties['a']).toBe('1')
+    await setProperty(fresh, 'b')
+    // Nor does a server that saw the old one take the new one for an old copy.
+    expect((await catalog.loadTable(t)).metadata.properties['b']).toBe('1')
   })
 })
 

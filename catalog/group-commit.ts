@@ -7,7 +7,7 @@
  * of what is obsolete. New files are deleted only when it is proven that no root refers to them.
  * A refusal found while planning on top of unwritten changes is told only when these are decided.
  */
-import { describeError, PotokError } from '../kernel/errors.ts'
+import { describeError, isPotokError, PotokError } from '../kernel/errors.ts'
 import type { Logger, ObjectStore } from '../kernel/ports.ts'
 import {
   type CatalogDraft,
@@ -124,6 +124,7 @@ export function createGroupCommit(options: {
     attempt: number,
   ): Promise<readonly Waiting[]> {
     const plan = await planGroup(group)
+    if (plan === null) return group
     if (plan.draft.changes.size === 0 && plan.draft.pendingKeys.size === 0) {
       settle(plan, () => undefined)
       return []
@@ -193,7 +194,8 @@ export function createGroupCommit(options: {
     for (const { waiting, error: why } of plan.refused) waiting.reject(why)
   }
 
-  async function planGroup(group: readonly Waiting[]): Promise<Plan> {
+  /** null where the root moved on meanwhile, and what it had named was deleted behind it. */
+  async function planGroup(group: readonly Waiting[]): Promise<Plan | null> {
     const base = await client.current()
     const draft = createCatalogDraft(base.state, {
       get: (key) => pages.get(base.state, key),
@@ -212,6 +214,8 @@ export function createGroupCommit(options: {
         refused.push({ waiting, error })
       }
     }
+    const isFileMissing = refused.some(({ error }) => isMissingFile(error))
+    if (isFileMissing && (await client.version()) !== base.version) return null
     return { base, draft, accepted, refused }
   }
 
@@ -303,6 +307,11 @@ export function createGroupCommit(options: {
       for (let under = running; under !== null; under = running) await under
     },
   }
+}
+
+/** What a request names and isn't there has an exception of its own. */
+function isMissingFile(error: unknown): boolean {
+  return isPotokError(error, 'NotFound') && error.context['exception'] === undefined
 }
 
 function settle(plan: Plan, files: FinalFiles): void {

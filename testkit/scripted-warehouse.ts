@@ -8,15 +8,21 @@ import { createS3RootObject } from '../adapters/object-store/s3-root-object.ts'
 import { type CatalogService, createCatalogService } from '../catalog/catalog-service.ts'
 import { decodeRootState, type RootState } from '../catalog/root-state.ts'
 import { parseJson } from '../iceberg/codec/lossless-json.ts'
+import type { ObjectStore, RootObject } from '../kernel/ports.ts'
 import { randomIds, systemClock } from './fixed-ports.ts'
 import { type ScriptedS3, startScriptedS3 } from './scripted-s3.ts'
 
 const location = 's3://lake/w'
 export const rootKey = 'w/.catalog/root'
 
+type Options = { requestTimeoutMs?: number; sleep?: () => Promise<void> }
+
 export type ScriptedWarehouse = {
   readonly s3: ScriptedS3
-  connect(options?: { requestTimeoutMs?: number; sleep?: () => Promise<void> }): CatalogService
+  readonly location: string
+  connect(options?: Options): CatalogService
+  /** What a server or a command has of it, over connections of its own. */
+  open(options?: Options): { store: ObjectStore; root: RootObject }
   /** Every state that ever was the root, oldest first. */
   history(): RootState[]
   /** Properties of the table in that state; null where it isn't in it. Also of files that were deleted since. */
@@ -28,32 +34,34 @@ export type ScriptedWarehouse = {
 export async function startScriptedWarehouse(): Promise<ScriptedWarehouse> {
   const s3 = await startScriptedS3()
   const closing: (() => Promise<void>)[] = []
+
+  function open({ requestTimeoutMs = 5_000, sleep = async () => undefined }: Options = {}) {
+    const api = createS3Api({ ...s3.options, requestTimeoutMs })
+    // No file is staged or read on the disk: the cache's folder is never made.
+    const cache = { cacheFolder: '/nonexistent/potok-cache', cacheBytesMax: 1 }
+    const store = createS3ObjectStore({ api, ...cache, sleep, random: () => 0 })
+    const rootLocation = `${location}/.catalog/root`
+    const root = createS3RootObject({ api, location: rootLocation, sleep, random: () => 0 })
+    closing.push(async () => {
+      store.close()
+      await api.close()
+    })
+    return { store, root, sleep }
+  }
+
   return {
     s3,
-    connect({ requestTimeoutMs = 5_000, sleep = async () => undefined } = {}) {
-      const api = createS3Api({ ...s3.options, requestTimeoutMs })
-      // No file is staged or read on the disk: the cache's folder is never made.
-      const cache = { cacheFolder: '/nonexistent/potok-cache', cacheBytesMax: 1 }
-      const store = createS3ObjectStore({ api, ...cache, sleep, random: () => 0 })
+    location,
+    open,
+    connect(options) {
       const catalog = createCatalogService({
-        root: createS3RootObject({
-          api,
-          location: `${location}/.catalog/root`,
-          sleep,
-          random: () => 0,
-        }),
-        store,
+        ...open(options),
         clock: systemClock,
         ids: randomIds,
         warehouseLocation: location,
-        sleep,
         random: () => 0,
       })
-      closing.push(async () => {
-        await catalog.close()
-        store.close()
-        await api.close()
-      })
+      closing.unshift(() => catalog.close())
       return catalog
     },
     history: () =>
