@@ -258,6 +258,10 @@ describe('updates and requirements of something else', () => {
     })
     const change = async (body: object) =>
       (await call('POST', '/namespaces/ns/views/v', { updates: [], ...body })).json.error
+    // As early releases wrote it.
+    expect(await change({ updates: [{ action: 'set-properties', updated: { a: 'b' } }] })).toBe(
+      undefined,
+    )
     expect(await change({ updates: [{ action: 'add-snapshot' }] })).toMatchObject({ code: 406 })
     expect(await change({ updates: [{ action: 'dance' }] })).toMatchObject({ code: 400 })
     expect(await change({ requirements: [{ type: 'assert-create' }] })).toEqual({

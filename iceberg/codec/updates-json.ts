@@ -25,6 +25,7 @@ import {
   integerField,
   integersField,
   invalidWire,
+  keyOf,
   objectField,
   optional,
   present,
@@ -191,7 +192,6 @@ export function decodeUpdate(value: unknown): TableUpdate {
     case 'set-location':
       return { action, location: stringField(object, 'location') }
     case 'set-properties':
-      // `updated` and `removed` were the names in early releases; they are still sent.
       return { action, updates: stringMapField(object, keyOf(object, 'updates', 'updated')) }
     case 'remove-properties':
       return { action, removals: stringsField(object, keyOf(object, 'removals', 'removed')) }
@@ -220,10 +220,6 @@ export function decodeUpdate(value: unknown): TableUpdate {
     default:
       throw invalidWire(`Unknown metadata update action: ${action}`)
   }
-}
-
-function keyOf(object: WireObject, name: string, former: string): string {
-  return object[name] === undefined && object[former] !== undefined ? former : name
 }
 
 /** Kept as they are, once they have what readers need. */

@@ -15,6 +15,7 @@ import {
   arrayField,
   integerField,
   invalidWire,
+  keyOf,
   objectField,
   optional,
   present,
@@ -157,9 +158,9 @@ export function decodeViewUpdate(value: unknown): ViewUpdate {
     case 'set-location':
       return { action, location: stringField(object, 'location') }
     case 'set-properties':
-      return { action, updates: stringMapField(object, 'updates') }
+      return { action, updates: stringMapField(object, keyOf(object, 'updates', 'updated')) }
     case 'remove-properties':
-      return { action, removals: stringsField(object, 'removals') }
+      return { action, removals: stringsField(object, keyOf(object, 'removals', 'removed')) }
     case 'add-view-version':
       return { action, viewVersion: decodeViewVersion(object['view-version']) }
     case 'set-current-view-version':

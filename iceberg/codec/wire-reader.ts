@@ -86,6 +86,11 @@ export function optional<T>(
   return object[key] === undefined || object[key] === null ? undefined : read(object, key)
 }
 
+/** Early releases of the specification had another name for the field; it is still sent. */
+export function keyOf(object: WireObject, name: string, former: string): string {
+  return object[name] === undefined && object[former] !== undefined ? former : name
+}
+
 /** `{ [name]: value }`, or nothing where it is undefined: optional fields stay absent. */
 export function present<K extends string, T>(name: K, value: T | undefined): { [key in K]?: T } {
   return value === undefined ? {} : ({ [name]: value } as { [key in K]?: T })

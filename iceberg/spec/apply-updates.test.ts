@@ -107,6 +107,10 @@ describe('a new table', () => {
         uuid: 'u',
         location: 'file:///w/t',
         schema: given,
+        partitionSpec: {
+          specId: 3,
+          fields: [{ sourceId: 4, fieldId: 1007, name: 'at_day', transform: 'day' }],
+        },
         sortOrder: {
           orderId: 1,
           fields: [
@@ -119,6 +123,7 @@ describe('a new table', () => {
     )
     expect(metadata.schemas[0]?.fields.map((field) => field.id)).toEqual([1, 2])
     expect(metadata.sortOrders[0]?.fields[0]?.sourceId).toBe(2)
+    expect(metadata.partitionSpecs[0]?.fields[0]).toMatchObject({ sourceId: 2, fieldId: 1000 })
   })
 
   it('keeps no reserved property, and refuses those that make no sense', () => {
@@ -346,6 +351,8 @@ describe('schema, spec and order', () => {
     const once = applyUpdates(newTable(), updates(1005), nowMs)
     expect(applyUpdates(once, updates(1009), nowMs).partitionSpecs).toHaveLength(2)
     const first = newTable({ 'format-version': '1' })
+    const counted = applyUpdates(applyUpdates(first, updates(-1), nowMs), updates(-1), nowMs)
+    expect(counted.partitionSpecs[1]?.fields[0]?.fieldId).toBe(1000)
     expect(() => applyUpdates(first, updates(1005), nowMs)).toThrow(
       'Spec does not use sequential IDs that are required in v1',
     )

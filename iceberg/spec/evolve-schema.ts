@@ -20,7 +20,8 @@ import type {
   StructType,
 } from './table-metadata.ts'
 
-const unassigned = -1
+/** A partition field whose id is to be given. */
+export const unassigned = -1
 export const unsortedOrderId = 0
 const firstSortOrderId = 1
 const firstPartitionFieldId = 1000
@@ -29,11 +30,7 @@ export function addSchema(draft: MetadataDraft, schema: Schema, lastColumnId?: n
   const { metadata } = draft
   checkSchema(schema, metadata.formatVersion)
   metadata.lastColumnId = Math.max(metadata.lastColumnId, lastColumnId ?? 0, highestFieldId(schema))
-  const same = metadata.schemas.find(
-    (one) =>
-      isDeepStrictEqual(one.fields, schema.fields) &&
-      isDeepStrictEqual(new Set(one.identifierFieldIds), new Set(schema.identifierFieldIds)),
-  )
+  const same = metadata.schemas.find((one) => isSameSchema(one, schema))
   if (same !== undefined) {
     draft.lastAddedSchemaId = same.schemaId
     return
@@ -55,8 +52,9 @@ export function addPartitionSpec(draft: MetadataDraft, spec: PartitionSpec): voi
   }
   let lastPartitionId = metadata.lastPartitionId
   const known = metadata.partitionSpecs.flatMap((one) => one.fields)
-  const fields = spec.fields.map((field) => {
+  const fields = spec.fields.map((field, i) => {
     if (field.fieldId !== unassigned) return field
+    if (metadata.formatVersion === 1) return { ...field, fieldId: firstPartitionFieldId + i }
     const before = known.find(
       (one) => one.sourceId === field.sourceId && one.transform === field.transform,
     )
@@ -101,6 +99,14 @@ export function addSortOrder(draft: MetadataDraft, order: SortOrder): void {
   if (schema !== undefined) checkSortOrderFitsSchema(added, schema)
   metadata.sortOrders = [...metadata.sortOrders, added]
   draft.lastAddedOrderId = orderId
+}
+
+/** Whatever their ids. */
+export function isSameSchema(a: Schema, b: Schema): boolean {
+  return (
+    isDeepStrictEqual(a.fields, b.fields) &&
+    isDeepStrictEqual(new Set(a.identifierFieldIds), new Set(b.identifierFieldIds))
+  )
 }
 
 /** All field ids of a type, children included, in the order in which they stand. */

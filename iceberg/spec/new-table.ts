@@ -5,11 +5,12 @@
  */
 import { applyUpdates, emptyTableMetadata } from './apply-updates.ts'
 import { namesOf } from './check-schema.ts'
-import { fieldIdsOf } from './evolve-schema.ts'
+import { fieldIdsOf, unassigned } from './evolve-schema.ts'
 import { illegalArgument, validationFailed } from './refusals.ts'
 import type {
   IcebergType,
   NestedField,
+  PartitionField,
   PartitionSpec,
   Schema,
   SortOrder,
@@ -66,6 +67,10 @@ export function newTableMetadata(table: NewTable, nowMs: number): TableMetadata 
     ...field,
     sourceId: idOf(field.sourceId),
   })
+  const partitionField = (field: PartitionField): PartitionField => ({
+    ...mapSource(field),
+    ...(table.freshFieldIds === true ? { fieldId: unassigned } : {}),
+  })
   const spec = table.partitionSpec ?? empty
   const order = table.sortOrder ?? unsorted
   return applyUpdates(
@@ -73,7 +78,7 @@ export function newTableMetadata(table: NewTable, nowMs: number): TableMetadata 
     [
       { action: 'add-schema', schema },
       { action: 'set-current-schema', schemaId: -1 },
-      { action: 'add-spec', spec: { ...spec, fields: spec.fields.map(mapSource) } },
+      { action: 'add-spec', spec: { ...spec, fields: spec.fields.map(partitionField) } },
       { action: 'set-default-spec', specId: -1 },
       { action: 'add-sort-order', sortOrder: { ...order, fields: order.fields.map(mapSource) } },
       { action: 'set-default-sort-order', sortOrderId: -1 },

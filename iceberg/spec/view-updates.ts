@@ -4,6 +4,7 @@
  * log of what was current begins after the last entry whose version is gone.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { isSameSchema } from './evolve-schema.ts'
 import { illegalArgument, unsupported, validationFailed } from './refusals.ts'
 import type { Schema } from './table-metadata.ts'
 import type { ViewMetadata, ViewUpdate, ViewVersion } from './view-metadata.ts'
@@ -127,7 +128,7 @@ function applyUpdate(draft: ViewDraft, update: ViewUpdate, nowMs: number): void 
 
 function addSchema(draft: ViewDraft, schema: Schema): void {
   const { view } = draft
-  const same = view.schemas.find((one) => isDeepStrictEqual(one.fields, schema.fields))
+  const same = view.schemas.find((one) => isSameSchema(one, schema))
   draft.lastSchemaId = same?.schemaId ?? nextId(view.schemas.map((one) => one.schemaId))
   if (same !== undefined) return
   const added = { ...schema, schemaId: draft.lastSchemaId }
