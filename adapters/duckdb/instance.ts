@@ -89,10 +89,11 @@ export function sqlPaths(paths: readonly string[]): string {
 
 /**
  * Parquet files as a table with the columns that are in them, and no others: of folders called `a=1` DuckDB
- * would make columns.
+ * would make columns. Statistics of row groups say nothing of NaN (Parquet's rule), which DuckDB has to be told:
+ * else `v != 0` loses the NaNs of a row group whose other values are all 0.
  */
 export function sqlParquet(paths: readonly string[]): string {
-  return `read_parquet(${sqlPaths(paths)}, hive_partitioning = false)`
+  return `read_parquet(${sqlPaths(paths)}, hive_partitioning = false, can_have_nan = true)`
 }
 
 /** A name as an SQL identifier. */
