@@ -8,7 +8,7 @@ type TableLine = {
   readonly table: string
   readonly formatVersion: number
   readonly location: string
-  /** null: no snapshot, or its summary doesn't tell. */
+  /** null: the snapshot's summary doesn't tell. */
   readonly rows: number | null
   readonly files: number | null
   readonly bytes: number | null
@@ -40,7 +40,7 @@ async function* tableLines(catalog: Catalog, namespace: Namespace): AsyncGenerat
     for (const identifier of await catalog.listTables(namespace)) {
       const { metadata } = await catalog.loadTable(identifier)
       const snapshotId = mainSnapshotId(metadata)
-      const summary = snapshotId === null ? {} : snapshotById(metadata, snapshotId).summary
+      const summary = snapshotId === null ? empty : snapshotById(metadata, snapshotId).summary
       yield {
         table: [...identifier.namespace, identifier.name].join('.'),
         formatVersion: metadata.formatVersion,
@@ -55,6 +55,8 @@ async function* tableLines(catalog: Catalog, namespace: Namespace): AsyncGenerat
   }
   for (const below of await catalog.listNamespaces(namespace)) yield* tableLines(catalog, below)
 }
+
+const empty = { 'total-records': '0', 'total-data-files': '0', 'total-files-size': '0' }
 
 function total(summary: Readonly<Record<string, string>>, key: string): number | null {
   const value = Number(summary[key] ?? Number.NaN)
