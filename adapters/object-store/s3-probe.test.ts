@@ -39,7 +39,7 @@ describe('the probe of an S3 store', () => {
     const { s3, probe } = await start(habits)
     await probe()
     expect([...s3.objects.keys()]).toEqual([])
-    expect(s3.calls.length).toBeLessThan(100)
+    expect(s3.calls.length).toBeLessThan(350)
     expect(
       s3.calls.every(({ key }) => key === '' || key.startsWith('warehouse/.catalog/probe/')),
     ).toBe(true)
@@ -62,6 +62,11 @@ describe('the probe of an S3 store', () => {
       'refuses what it should take',
       { refusesTrue: true },
       /refuses If-None-Match: \* although nothing/,
+    ],
+    [
+      'reads bytes and ETag of different writes',
+      { tearsReads: true },
+      /bytes of one write and the ETag of another/,
     ],
   ])('refuses a store that %s, and names store and case', async (_, habits, what) => {
     const { s3, probe } = await start(habits)

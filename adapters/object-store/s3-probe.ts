@@ -3,7 +3,7 @@
  * and ignore them, some check them without a lock, and the catalog would lose commits on either, late and
  * silently. Uses a fresh folder under `<warehouse>/.catalog/probe/` and leaves nothing in it.
  *
- * Costs about 80 small requests. It proves a store wrong, never right: a race that a store loses once in a
+ * Costs about 80 small requests, and as many reads as are answered beside 24 writes. It proves a store wrong, never right: a race that a store loses once in a
  * thousand passes here.
  */
 import { randomUUID } from 'node:crypto'
@@ -28,6 +28,9 @@ export type S3ProbeOptions = {
 const writersMax = 32
 /** A race in which answers were lost proves nothing and is run again. */
 const racesMax = 4
+const writesBesideReads = 24
+const readersBesideWrites = 4
+const readsBesideWritesMax = 60
 
 /** Resolves where the store passes; Unsupported names the store and the case where it does not. */
 export async function probeS3Store(options: S3ProbeOptions): Promise<void> {
@@ -51,6 +54,7 @@ export async function probeS3Store(options: S3ProbeOptions): Promise<void> {
     await probeMissing(probe)
     await probeRace(probe, 'If-Match')
     await probeRace(probe, 'If-None-Match')
+    await probeReads(probe)
   } catch (error) {
     throw s3Error(error, 'try conditional writes under', folder)
   } finally {
@@ -128,6 +132,45 @@ async function probeRace(probe: Probe, header: 'If-Match' | 'If-None-Match'): Pr
     if (isClear) probe.refuse(`of ${writersMax} writers with the same ${header}, none won`)
   }
   throw new S3Failure('busy', 'too many answers were lost to tell whether conditions hold')
+}
+
+/**
+ * Reads beside writes: an ETag that comes with the bytes of another write would let a swap built on old bytes
+ * win. (Found in a store that keeps ETags in files of their own: 7 of 100 reads.)
+ */
+async function probeReads(probe: Probe): Promise<void> {
+  const place = probe.place('reads')
+  const etags = new Map<string, string>()
+  const seen: { text: string; etag: string }[] = []
+  const over = new AbortController()
+  const write = async (): Promise<void> => {
+    let condition: S3Condition = { ifAbsent: true }
+    for (let i = 0; i < writesBesideReads; i++) {
+      const text = `write ${i}`
+      const answer = await put(probe, place, text, condition)
+      if (answer === 'refused') probe.refuse('it refuses If-Match with the right ETag')
+      const etag = answer.etag ?? (await headOf(probe, place)).etag
+      etags.set(text, etag)
+      condition = { ifMatch: etag }
+    }
+  }
+  const read = async (): Promise<void> => {
+    for (let i = 0; i < readsBesideWritesMax && !over.signal.aborted; i++) {
+      const found = await probe
+        .retry(() => probe.api.get(place))
+        .catch((error: unknown) => {
+          if (isS3Failure(error, 'missing')) return null
+          throw error
+        })
+      if (found === null) continue
+      seen.push({ text: Buffer.from(found.bytes).toString(), etag: found.head.etag })
+    }
+  }
+  const writing = write().finally(() => over.abort())
+  await Promise.all([writing, ...Array.from({ length: readersBesideWrites }, read)])
+  if (seen.some(({ text, etag }) => etags.get(text) !== etag)) {
+    probe.refuse('beside writes it answers with the bytes of one write and the ETag of another')
+  }
 }
 
 /** `unclear`: the answer was lost, or the store was busy. */
