@@ -25,7 +25,7 @@ import {
   type GenerationMemory,
   type GenerationWatch,
 } from './generation-watch.ts'
-import { createGroupCommit, type EncodedPart, type GroupCommit } from './group-commit.ts'
+import { createGroupCommit, type FilePart, type GroupCommit } from './group-commit.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from './idempotency-keys.ts'
 import { createLocationPolicy, type LocationPolicy } from './location-policy.ts'
 import { createNamePages } from './name-pages.ts'
@@ -148,10 +148,11 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
     pages,
     keys,
     store,
-    encodeFile,
+    partsOf,
     remember(files) {
-      for (const { file, parts } of files) {
-        cache.set(file.location, file.metadata, memoryPerByte * (parts[0]?.bytes.length ?? 0))
+      for (const file of files) {
+        const bytes = file.kind === 'table' ? tableMetadataBytes(file.metadata) : viewBytes(file)
+        cache.set(file.location, file.metadata, memoryPerByte * bytes.length)
         if (file.kind === 'table') lists.remember(file.lists)
       }
     },
@@ -250,15 +251,17 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
   return core
 }
 
-async function encodeFile(file: StagedFile): Promise<readonly EncodedPart[]> {
+function partsOf(file: StagedFile): readonly FilePart[] {
   const { location } = file
-  if (file.kind === 'view') {
-    return [{ location, bytes: encodeMetadataFile(encodeViewMetadata(file.metadata), location) }]
-  }
-  const bytes = await packMetadata(tableMetadataBytes(file.metadata), location)
-  const lists = listsNamedBy(file.metadata, file.lists).map(async (list) => ({
+  if (file.kind === 'view') return [{ location, encode: async () => viewBytes(file) }]
+  const encode = () => packMetadata(tableMetadataBytes(file.metadata), location)
+  const lists = listsNamedBy(file.metadata, file.lists).map((list) => ({
     location: list.location,
-    bytes: await encodeStagedList(list),
+    encode: () => encodeStagedList(list),
   }))
-  return [{ location, bytes }, ...(await Promise.all(lists))]
+  return [{ location, encode }, ...lists]
+}
+
+function viewBytes({ metadata, location }: StagedFile & { kind: 'view' }): Uint8Array {
+  return encodeMetadataFile(encodeViewMetadata(metadata), location)
 }

@@ -23,6 +23,8 @@ import { nextRootState, type RootState } from './root-state.ts'
 
 const changesWaitingMax = 4_096
 const changesPerSwapDefault = 256
+/** Enough to hide an object store's latency. */
+const writesAtOnceMax = 32
 const swapAttemptsMax = 30
 const jitterMsMax = 250
 
@@ -50,10 +52,8 @@ type Plan = {
 
 /** `obsolete`: nobody needs it any more once the swap has won. */
 type NextState = { readonly state: RootState; readonly obsolete: readonly string[] }
-/** A file to be written. */
-export type EncodedPart = { readonly location: string; readonly bytes: Uint8Array }
-/** What a key's change is made of: the metadata file first. */
-type Encoded = { readonly file: StagedFile; readonly parts: readonly EncodedPart[] }
+/** A file to be written. Encoded only then: a swap may have hundreds, of megabytes each. */
+export type FilePart = { readonly location: string; encode(): Promise<Uint8Array> }
 
 export type GroupCommit = {
   submit<T>(change: Change<T>): Promise<T>
@@ -67,9 +67,10 @@ export function createGroupCommit(options: {
   pages: NamePages
   keys: IdempotencyKeys
   store: ObjectStore
-  encodeFile: (file: StagedFile) => Promise<readonly EncodedPart[]>
+  /** The metadata file first. */
+  partsOf: (file: StagedFile) => readonly FilePart[]
   /** Called with what a swap that won has written, before the answers. */
-  remember: (files: readonly Encoded[]) => void
+  remember: (files: readonly StagedFile[]) => void
   /** Deletes behind the answers; failures are logged. */
   deleteLater: (locations: readonly string[]) => void
   nowMs: () => number
@@ -129,24 +130,16 @@ export function createGroupCommit(options: {
       settle(plan, () => undefined)
       return []
     }
-    const files = await Promise.all(
-      filesToWrite(plan.draft).map(
-        async ([key, file]): Promise<[string, Encoded]> => [
-          key,
-          { file, parts: await options.encodeFile(file) },
-        ],
-      ),
-    )
+    const files = new Map(filesToWrite(plan.draft))
     const written: string[] = []
     const failure = await writeFiles(files, written)
     if (failure !== null) {
       await removeUnreferenced(written)
       return afterFailedWrite(plan, group, failure)
     }
-    const byKey = new Map(files.map(([key, { file }]) => [key, file]))
     let next: NextState
     try {
-      next = await nextState(plan, (key) => byKey.get(key), written)
+      next = await nextState(plan, (key) => files.get(key), written)
     } catch (error) {
       await removeUnreferenced(written)
       throw error
@@ -171,11 +164,11 @@ export function createGroupCommit(options: {
     }
     stats.swaps++
     stats.changes += plan.accepted.length
-    options.remember(files.map(([, one]) => one))
+    options.remember([...files.values()])
     // CRASH POINT: it is in and nobody was told: the client looks, and finds it.
-    settle(plan, (key) => byKey.get(key))
+    settle(plan, (key) => files.get(key))
     options.deleteLater([
-      ...files.flatMap(([, { file }]) => (file.kind === 'table' ? file.obsolete : [])),
+      ...[...files.values()].flatMap((file) => (file.kind === 'table' ? file.obsolete : [])),
       ...next.obsolete,
     ])
     return []
@@ -219,24 +212,28 @@ export function createGroupCommit(options: {
     return { base, draft, accepted, refused }
   }
 
-  /** The first failure by key, null where all are durable. */
+  /** The first failure by key, null where all are durable. All are tried, some at a time. */
   async function writeFiles(
-    files: readonly [string, Encoded][],
+    files: ReadonlyMap<string, StagedFile>,
     written: string[],
   ): Promise<{ key: string; error: unknown } | null> {
     let failure: { key: string; error: unknown } | null = null
-    await Promise.all(
-      files.flatMap(([key, { parts }]) =>
-        parts.map(async ({ location, bytes }) => {
-          try {
-            written.push(location)
-            await store.write(location, bytes)
-          } catch (error) {
-            failure ??= { key, error }
-          }
-        }),
-      ),
+    const waiting = [...files].flatMap(([key, file]) =>
+      options.partsOf(file).map((part) => ({ key, part })),
     )
+    const lane = async (): Promise<void> => {
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+        const { key, part } = next
+        try {
+          const bytes = await part.encode()
+          written.push(part.location)
+          await store.write(part.location, bytes)
+        } catch (error) {
+          failure ??= { key, error }
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: writesAtOnceMax }, lane))
     return failure
   }
 

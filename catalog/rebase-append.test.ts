@@ -186,13 +186,22 @@ describe('an append without an assertion, made on an older snapshot', () => {
   it('writes every list of a swap before it, and none that no table names at its end', async () => {
     const { catalog, client, load, store, root } = await prepared()
     const empty = await load()
-    const staged = await Promise.all(Array.from({ length: 20 }, () => client.stage(empty)))
+    const staged = await Promise.all(Array.from({ length: 80 }, () => client.stage(empty)))
     const own = new Set(staged.map(({ snapshot }) => snapshot.manifestList))
     const swapsBefore = root.swapCount
+    const writes = { atOnce: 0, atOnceMax: 0 }
+    store.faults.before = async (call) => {
+      if (call !== 'write') return
+      writes.atOnceMax = Math.max(writes.atOnceMax, ++writes.atOnce)
+      await new Promise((resolve) => setImmediate(resolve))
+      writes.atOnce--
+    }
     await Promise.all(staged.map(({ commit }) => catalog.commit([commit])))
     expect(root.swapCount - swapsBefore).toBeLessThan(4)
     const { metadata } = await load()
-    expect(metadata.snapshots).toHaveLength(20)
+    expect(metadata.snapshots).toHaveLength(80)
+    expect(writes.atOnceMax).toBeGreaterThan(8)
+    expect(writes.atOnceMax).toBeLessThanOrEqual(32)
     const lists = [...store.objects.keys()].filter((key) => key.includes('/snap-'))
     const named = metadata.snapshots.map(({ manifestList }) => manifestList)
     expect(lists.filter((key) => !own.has(key)).sort()).toEqual(

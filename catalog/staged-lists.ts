@@ -40,6 +40,9 @@ export type StagedLists = {
   remember(lists: readonly StagedList[]): void
 }
 
+const readsAheadMax = 32
+const waitingMax = 4_096
+
 export function createStagedLists(options: {
   store: Pick<ObjectStore, 'read'>
   policy: Pick<LocationPolicy, 'isAllowed'>
@@ -48,6 +51,22 @@ export function createStagedLists(options: {
 }): StagedLists {
   const { policy, newId } = options
   const cache = createManifestCache(options.store, options.cacheBytesMax)
+
+  const waiting: string[] = []
+  let readsAhead = 0
+  function readAhead(): void {
+    while (readsAhead < readsAheadMax) {
+      const location = waiting.shift()
+      if (location === undefined) return
+      readsAhead++
+      // A failure shows when the list is needed, and is not kept.
+      const done = cache.manifestList(location).catch(() => undefined)
+      void done.then(() => {
+        readsAhead--
+        readAhead()
+      })
+    }
+  }
 
   /** Else it is refused when the commit is applied. */
   function isReadable(location: string): boolean {
@@ -72,8 +91,9 @@ export function createStagedLists(options: {
     prefetch(commit) {
       const snapshot = unassertedAppendOf(commit)
       if (snapshot === null || !isReadable(snapshot.manifestList)) return
-      // A failure shows when the list is needed, and is not kept.
-      cache.manifestList(snapshot.manifestList).catch(() => {})
+      // Full: it is read when its turn comes.
+      if (waiting.length < waitingMax) waiting.push(snapshot.manifestList)
+      readAhead()
     },
 
     async rebase(metadata, commit, staged) {
