@@ -26,7 +26,7 @@ import {
   pathOf,
   summaryOf,
 } from './lib-catalog-clients.ts'
-import { machine } from './lib-machine.ts'
+import { machine, usageOf } from './lib-machine.ts'
 
 const { values: flags } = parseArgs({
   options: {
@@ -47,7 +47,12 @@ const schema = {
   fields: [{ id: 1, name: 'id', required: false, type: 'long' }],
 }
 
-type Server = { readonly http: CatalogHttp; readonly files: Files; stop(): Promise<void> }
+type Server = {
+  readonly http: CatalogHttp
+  readonly files: Files
+  readonly pid: number
+  stop(): Promise<void>
+}
 
 async function startServer(minio: Minio | null, changesPerSwap: number): Promise<Server> {
   const data = await mkdtemp(join(tmpdir(), 'potok-bench-catalog-'))
@@ -75,6 +80,7 @@ async function startServer(minio: Minio | null, changesPerSwap: number): Promise
   return {
     http,
     files: minio === null ? localFiles : s3Files(minio, data),
+    pid: child.pid as number,
     async stop() {
       http.close()
       const gone = new Promise((resolve) => {
@@ -124,10 +130,17 @@ async function throughput(minio: Minio | null): Promise<void> {
       await createTable(server, `by-${fence}`)
       const before = await server.http.swaps()
       const options = { table: `by-${fence}`, clients, fence, seconds }
+      const usedBefore = [usageOf(server.pid).cpuSeconds, usageOf(process.pid).cpuSeconds]
       const result = await appendFor(server.http, server.files, options)
+      const used = [usageOf(server.pid).cpuSeconds, usageOf(process.pid).cpuSeconds].map(
+        (cpuSeconds, i) =>
+          ((1_000 * (cpuSeconds - (usedBefore[i] ?? 0))) / result.latenciesMs.length).toFixed(1),
+      )
       const swaps = (await server.http.swaps()) - before
       const what = `${changesPerSwap === 1 ? 'one commit a swap' : 'group commit'}, ${assertions[fence]}`
-      console.log(`${what.padEnd(42)} ${figures(result)}, ${swaps} swaps`)
+      console.log(
+        `${what.padEnd(42)} ${figures(result)}, ${swaps} swaps, CPU ms a commit: server ${used[0]}, clients ${used[1]}`,
+      )
     }
     await server.stop()
   }

@@ -38,6 +38,9 @@ export type WireMetadata = {
 type Answer = { readonly status: number; readonly text: string }
 
 const manifestsMax = 100
+/** What potok's sinks and every table under maintenance do: history is not kept for ever. */
+const snapshotsMax = 200
+const snapshotsExpired = 50
 const retryMsMax = 100
 
 export class CatalogHttp {
@@ -118,7 +121,7 @@ export async function appendFor(
     for (let n = 0; performance.now() < endMs && n < commitsMax; n++) {
       const beganMs = performance.now()
       for (;;) {
-        const body = await stage(files, metadata, fence, `bench.position.${name}`)
+        const body = await stage(files, metadata, fence, `bench.position.${name}`, clients > 1)
         const { status, text } = await http.call('POST', pathOf(table), body)
         if (status === 200) {
           metadata = metadataOf(text)
@@ -141,7 +144,13 @@ function metadataOf(text: string): WireMetadata {
   return (JSON.parse(text) as { metadata: WireMetadata }).metadata
 }
 
-async function stage(files: Files, metadata: WireMetadata, fence: Fence, property: string) {
+async function stage(
+  files: Files,
+  metadata: WireMetadata,
+  fence: Fence,
+  property: string,
+  keepsShort: boolean,
+) {
   const headId = metadata.refs['main']?.['snapshot-id']
   const head = metadata.snapshots.findLast((one) => one['snapshot-id'] === headId)
   const sequenceNumber = metadata['last-sequence-number'] + 1
@@ -187,6 +196,10 @@ async function stage(files: Files, metadata: WireMetadata, fence: Fence, propert
     { action: 'add-snapshot', snapshot },
     { action: 'set-snapshot-ref', 'ref-name': 'main', type: 'branch', 'snapshot-id': snapshotId },
   ]
+  if (keepsShort && metadata.snapshots.length > snapshotsMax) {
+    const old = metadata.snapshots.slice(0, snapshotsExpired).map((one) => one['snapshot-id'])
+    updates.push({ action: 'remove-snapshots', 'snapshot-ids': old })
+  }
   if (fence === 'property') {
     const next = { [property]: String(Number(position ?? 0) + 1) }
     updates.push({ action: 'set-properties', updates: next })
