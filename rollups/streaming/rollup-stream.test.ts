@@ -31,7 +31,12 @@ const windowUs = startMs * 1_000
 const identifier = { namespace: [namespaceName], name: rollup5mTable.name }
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
-async function createWorld(loadSpeedLimits: () => Promise<readonly SpeedLimit[]> = async () => []) {
+type Fence = 'snapshot' | 'property'
+
+async function createWorld(
+  loadSpeedLimits: () => Promise<readonly SpeedLimit[]> = async () => [],
+  fence: Fence = 'snapshot',
+) {
   const random = createRandom(3)
   const ids = createSeededIds(random)
   const time = createSimulatedTime(startMs)
@@ -41,6 +46,7 @@ async function createWorld(loadSpeedLimits: () => Promise<readonly SpeedLimit[]>
     warehouse: 'memory:///warehouse',
     nowMs: () => time.nowMs(),
     uuid: () => ids.uuid(),
+    rebaseIn: fence === 'property' ? store : undefined,
   })
   const catalog = createFaultyCatalog(memory)
   await catalog.createTable({
@@ -87,14 +93,17 @@ async function createWorld(loadSpeedLimits: () => Promise<readonly SpeedLimit[]>
     return (await Promise.all(found)).flat()
   }
   /** As an exact run does: in a commit with a snapshot. */
-  async function setSealedUntil(us: number): Promise<void> {
+  const setSealedUntil = (us: number): Promise<void> =>
+    appendNothing({ [tableProperties.sealedUntil]: String(us) })
+  /** As maintenance does: a snapshot that moves no position. */
+  async function appendNothing(setProperties: Record<string, string> = {}): Promise<void> {
     const table = await catalog.loadTable(identifier)
     const { commit } = await stageSnapshot({ store, manifests, ids, clock: time }, table, {
       operation: 'append',
       add: [],
       remove: new Set(),
       summary: offsetsToCarryForward(table.metadata),
-      setProperties: { [tableProperties.sealedUntil]: String(us) },
+      setProperties,
     })
     await catalog.commit([commit])
   }
@@ -106,7 +115,7 @@ async function createWorld(loadSpeedLimits: () => Promise<readonly SpeedLimit[]>
     await time.run(() => isStopped)
     await stopped
   }
-  return { time, catalog, createStream, send, rows, metadata, setSealedUntil, stop }
+  return { time, catalog, createStream, send, rows, metadata, appendNothing, setSealedUntil, stop }
 }
 
 type RollupStream = ReturnType<typeof createRollupStream>
@@ -153,36 +162,65 @@ describe('the rollup stream', () => {
     expect(ends.reduce((sum, end) => sum + end, 0)).toBe(21)
   })
 
-  test('a batch collected before sealed_until was raised is made again without the sealed windows', async () => {
-    const world = await createWorld()
-    const sealedUntilUs = windowUs + usPer5Minutes
+  const fences = ['snapshot', 'property'] as const
+  test.each(fences)(
+    'a batch collected before sealed_until was raised is made again without the sealed windows (fence: %s)',
+    async (fence) => {
+      const world = await createWorld(undefined, fence)
+      const sealedUntilUs = windowUs + usPer5Minutes
+      const stream = world.createStream()
+      await stream.start()
+      await world.send(windowUs)
+      await world.time.run(() => committed(stream) === 1)
+
+      let isRaised = false
+      world.catalog.beforeCommit = async () => {
+        // In front of the stream's own commit.
+        if (!isRaised) {
+          isRaised = true
+          await world.setSealedUntil(sealedUntilUs)
+        }
+        return 'ok'
+      }
+      await world.send(windowUs)
+      await world.send(sealedUntilUs)
+      await world.time.run(() => committed(stream) === 3)
+      expect(stream.health()).toMatchObject({
+        details: { records: { added: 2, sealed: 1 }, sealedUntilUs },
+      })
+      const counts = (await world.rows()).map((row) => [row['window_start'], row['event_count']])
+      expect(new Map(counts as [number, number][])).toEqual(
+        new Map([
+          [windowUs, 1],
+          [sealedUntilUs, 1],
+        ]),
+      )
+      await world.stop(stream)
+    },
+  )
+
+  test('where the catalog checks properties a commit of others is no conflict', async () => {
+    const world = await createWorld(undefined, 'property')
     const stream = world.createStream()
     await stream.start()
     await world.send(windowUs)
     await world.time.run(() => committed(stream) === 1)
-
-    let isRaised = false
+    const before = await world.metadata()
+    let isIn = false
     world.catalog.beforeCommit = async () => {
-      // In front of the stream's own commit.
-      if (!isRaised) {
-        isRaised = true
-        await world.setSealedUntil(sealedUntilUs)
+      if (!isIn) {
+        isIn = true
+        await world.appendNothing()
       }
       return 'ok'
     }
     await world.send(windowUs)
-    await world.send(sealedUntilUs)
-    await world.time.run(() => committed(stream) === 3)
-    expect(stream.health()).toMatchObject({
-      details: { records: { added: 2, sealed: 1 }, sealedUntilUs },
-    })
-    const counts = (await world.rows()).map((row) => [row['window_start'], row['event_count']])
-    expect(new Map(counts as [number, number][])).toEqual(
-      new Map([
-        [windowUs, 1],
-        [sealedUntilUs, 1],
-      ]),
-    )
+    await world.time.run(() => committed(stream) === 2)
+    expect(isIn).toBe(true)
+    expect(stream.status()).toMatchObject({ conflicts: 0, superseded: 0, commits: 2 })
+    expect((await world.metadata()).snapshots).toHaveLength(before.snapshots.length + 2)
+    const counts = (await world.rows()).map((row) => row['event_count'])
+    expect(counts).toEqual([1, 1])
     await world.stop(stream)
   })
 
