@@ -55,6 +55,20 @@ export class TrinoError extends Error {
 /** `file:` locations are read as they are with this; any other value is put in front of their path. */
 const localFiles = { 'fs.native-local.enabled': 'true', 'local.location': '/' }
 
+export function s3Files(
+  endpoint: string,
+  keys: { readonly accessKeyId: string; readonly secretAccessKey: string },
+): Readonly<Record<string, string>> {
+  return {
+    'fs.native-s3.enabled': 'true',
+    's3.endpoint': endpoint,
+    's3.region': 'us-east-1',
+    's3.path-style-access': 'true',
+    's3.aws-access-key': keys.accessKeyId,
+    's3.aws-secret-key': keys.secretAccessKey,
+  }
+}
+
 /** The statement that makes potok's catalog known to Trino. */
 export function createCatalogSql(
   name: string,

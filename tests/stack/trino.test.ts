@@ -5,6 +5,7 @@
 import { afterAll, beforeAll } from 'vitest'
 import { describeCatalogStatements } from './trino/catalog-statements.ts'
 import { describeMadeByTrino } from './trino/made-by-trino.ts'
+import { describeOnS3 } from './trino/on-s3.ts'
 import { describeOwnTables } from './trino/own-tables.ts'
 import { describeRivalWriters } from './trino/rival-writers.ts'
 import { startWorld, type World } from './trino/world.ts'
@@ -25,3 +26,4 @@ describeOwnTables(world)
 describeMadeByTrino(world)
 describeCatalogStatements(world)
 describeRivalWriters(world)
+describeOnS3(world)

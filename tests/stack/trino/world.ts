@@ -7,12 +7,15 @@ import { expect } from 'vitest'
 import { createDuckDbTableReader } from '../../../adapters/duckdb/duckdb-table-reader.ts'
 import { openDuckDb } from '../../../adapters/duckdb/instance.ts'
 import { createLocalObjectStore } from '../../../adapters/object-store/local-object-store.ts'
+import { createS3Api } from '../../../adapters/object-store/s3-api.ts'
+import { createS3ObjectStore } from '../../../adapters/object-store/s3-object-store.ts'
 import { parseJson } from '../../../iceberg/codec/lossless-json.ts'
 import { decodeTableMetadata } from '../../../iceberg/codec/metadata-json.ts'
 import { createManifestCache } from '../../../iceberg/scan/plan-files.ts'
 import { currentSchema } from '../../../iceberg/spec/schema.ts'
 import type { IcebergType, TableMetadata } from '../../../iceberg/spec/table-metadata.ts'
 import type { TableReader } from '../../../iceberg/table-reader.ts'
+import type { ObjectStore } from '../../../kernel/ports.ts'
 import {
   type CanonicalRow,
   rowsOfTrino,
@@ -32,8 +35,10 @@ import {
 import { filterByPotok, rowsByPotok } from '../../../testkit/judges/potok-judge.ts'
 import { type PythonJudge, startPythonJudge } from '../../../testkit/judges/python-judge.ts'
 import { type RunningPotok, startPotok, temporaryFolder } from '../../../testkit/potok-process.ts'
+import type { Minio } from '../../../testkit/servers/minio.ts'
 import {
   createCatalogSql,
+  s3Files,
   startTrino,
   type Trino,
   type TrinoResult,
@@ -65,6 +70,7 @@ export function sqlName({ namespace, name }: TableName): string {
   return `"${namespace.join('.')}"."${name}"`
 }
 
+/** On a warehouse of local files. */
 export async function startWorld(): Promise<World> {
   const folder = temporaryFolder('trino')
   const data = join(folder.path, 'data')
@@ -73,15 +79,66 @@ export async function startWorld(): Promise<World> {
   const trino = await startTrino()
   const python = await startPythonJudge()
   const store = createLocalObjectStore({ root: potok.warehouse })
+  await trino.query(createCatalogSql('potok', potok.catalogUrl))
+  await python.connect(potok.catalogUrl)
+  return await createWorld({ folder, data, potok, trino, catalog: 'potok', python, store }, () =>
+    trino.stop(),
+  )
+}
+
+/** The same on a warehouse in MinIO, with the Trino of the other world. */
+export async function startS3World(trino: Trino, minio: Minio): Promise<World> {
+  const folder = temporaryFolder('trino-s3')
+  const data = join(folder.path, 'data')
+  Object.assign(process.env, minio.env)
+  const potok = await startPotok(data, [
+    '--recompute-schedule',
+    'off',
+    '--warehouse',
+    `s3://${minio.bucket}/lake`,
+  ]).finally(() => {
+    for (const name of Object.keys(minio.env)) delete process.env[name]
+  })
+  const python = await startPythonJudge()
+  const { endpoint, accessKeyId, secretAccessKey } = minio
+  const api = createS3Api(minio.options)
+  const cacheFolder = join(folder.path, 'cache')
+  const store = createS3ObjectStore({ api, cacheFolder, cacheBytesMax: 1 << 28 })
+  const keys = { accessKeyId, secretAccessKey }
+  await trino.query(createCatalogSql('potok_s3', potok.catalogUrl, s3Files(endpoint, keys)))
+  await python.connect(potok.catalogUrl, {
+    // The endpoint comes from the catalog's configuration.
+    properties: { 's3.access-key-id': accessKeyId, 's3.secret-access-key': secretAccessKey },
+    duckdbSql: [
+      `CREATE SECRET lake (TYPE s3, KEY_ID '${accessKeyId}', SECRET '${secretAccessKey}', REGION 'us-east-1',
+         ENDPOINT '${new URL(endpoint).host}', URL_STYLE 'path', USE_SSL false)`,
+    ],
+  })
+  return await createWorld(
+    { folder, data, potok, trino, catalog: 'potok_s3', python, store },
+    async () => {
+      store.close()
+      await api.close()
+    },
+  )
+}
+
+async function createWorld(
+  parts: Pick<World, 'data' | 'potok' | 'trino' | 'python'> & {
+    readonly folder: ReturnType<typeof temporaryFolder>
+    readonly catalog: string
+    readonly store: ObjectStore
+  },
+  stopOthers: () => Promise<void>,
+): Promise<World> {
+  const { folder, data, potok, trino, catalog, python, store } = parts
   const duckdb = await openDuckDb({
     memoryLimitBytes: 256 * 1024 * 1024,
     threads: 1,
     tempDirectory: join(folder.path, 'spill'),
   })
   const manifests = createManifestCache(store, 32 * 1024 * 1024)
-  await trino.query(createCatalogSql('potok', potok.catalogUrl))
-  await python.connect(potok.catalogUrl)
-  const sql = (statement: string) => trino.query(statement, { catalog: 'potok' })
+  const sql = (statement: string) => trino.query(statement, { catalog })
   return {
     data,
     potok,
@@ -105,7 +162,7 @@ export async function startWorld(): Promise<World> {
       return decodeTableMetadata(body.metadata)
     },
     async stop() {
-      await Promise.all([python.stop(), trino.stop(), potok.kill('SIGTERM')])
+      await Promise.all([python.stop(), stopOthers(), potok.kill('SIGTERM')])
       duckdb.close()
       folder.remove()
     },
