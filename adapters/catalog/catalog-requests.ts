@@ -108,28 +108,14 @@ export function encodeViewCreation(
 
 export function encodeViewUpdate(update: ViewUpdate): WireObject {
   const { action } = update
-  switch (action) {
-    case 'assign-uuid':
-      return { action, uuid: update.uuid }
-    case 'upgrade-format-version':
-      return { action, 'format-version': update.formatVersion }
-    case 'add-schema':
-      return {
-        action,
-        schema: encodeSchema(update.schema),
-        ...present('last-column-id', update.lastColumnId),
-      }
-    case 'set-location':
-      return { action, location: update.location }
-    case 'set-properties':
-      return { action, updates: update.updates }
-    case 'remove-properties':
-      return { action, removals: update.removals }
-    case 'add-view-version':
-      return { action, 'view-version': encodeViewVersion(update.viewVersion) }
-    case 'set-current-view-version':
-      return { action, 'view-version-id': update.viewVersionId }
+  if (action === 'add-view-version') {
+    return { action, 'view-version': encodeViewVersion(update.viewVersion) }
   }
+  if (action === 'set-current-view-version') {
+    return { action, 'view-version-id': update.viewVersionId }
+  }
+  // All others are updates of tables, too, and look alike.
+  return encodeUpdate(update)
 }
 
 /**
