@@ -1,7 +1,8 @@
 /**
  * Each sealed window equals a recomputation: sums over the de-duplicated events of the snapshot that the row
  * names, by SQL written apart from the exact job's. Cameras that have newer late data are compared with the
- * files of their own snapshot, as far as that is still known.
+ * files of their own snapshot, as far as that is still known: where somebody's compaction has put late rows
+ * into one file with earlier ones, it isn't.
  */
 import type { LoadedTable } from '../../iceberg/catalog.ts'
 import type { LiveFile } from '../../iceberg/scan/plan-files.ts'
@@ -47,6 +48,12 @@ export async function checkSealed(
   const sequenceOf = new Map(
     input.events.metadata.snapshots.map((s) => [s.snapshotId, s.sequenceNumber]),
   )
+  // Who expired the snapshot of a file may have rewritten it.
+  const appended = new Set(
+    input.events.metadata.snapshots
+      .filter(({ summary }) => summary.operation === 'append')
+      .map(({ snapshotId }) => snapshotId),
+  )
   const days = new Set<number>()
   for (const file of [...input.eventFiles, ...input.rollups.flatMap(({ files }) => files)]) {
     const day = dayOfFile(file)
@@ -56,10 +63,13 @@ export async function checkSealed(
     check.count('days')
     const events = input.eventFiles.filter((file) => dayOfFile(file) === day)
     const newer = events.filter((file) => file.sequenceNumber > exactSequenceOfDay(exactness, day))
-    const dirty = await io.reader.distinct(
-      newer.map(({ dataFile }) => dataFile.filePath),
-      'kvfv_id',
-    )
+    const camerasOf = (files: readonly LiveFile[]): Promise<string[]> =>
+      io.reader.distinct(
+        files.map(({ dataFile }) => dataFile.filePath),
+        'kvfv_id',
+      )
+    const dirty = await camerasOf(newer)
+    const mixed = await camerasOf(newer.filter((file) => !appended.has(file.snapshotId)))
     for (const rollup of input.rollups) {
       const query = await comparison(io.store, {
         day,
@@ -68,6 +78,7 @@ export async function checkSealed(
         rollupFiles: rollup.files.filter((file) => dayOfFile(file) === day),
         eventFiles: events,
         dirty,
+        mixed,
         sequenceOf,
       })
       await io.sql.rows(`CREATE OR REPLACE TEMP TABLE compared AS ${query}`)
@@ -107,6 +118,8 @@ type Comparison = {
   rollupFiles: readonly LiveFile[]
   eventFiles: readonly LiveFile[]
   dirty: readonly string[]
+  /** Dirty ones whose late rows can't be told from the earlier ones any more. */
+  mixed: readonly string[]
   sequenceOf: ReadonlyMap<bigint, number>
 }
 
@@ -177,7 +190,10 @@ async function comparison(store: ObjectStore, c: Comparison): Promise<string> {
       FROM firsts WHERE w + ${length} <= ${c.sealedUntilUs} GROUP BY ALL
     ),
     expected AS (SELECT fresh.*, coalesce(copies.n, 0)::BIGINT AS duplicate_count FROM fresh LEFT JOIN copies USING (kvfv_id, w)),
-    unknown AS (SELECT kvfv_id FROM upto WHERE seq IS NULL)
+    unknown AS (
+      SELECT kvfv_id FROM upto WHERE seq IS NULL
+      UNION SELECT unnest([${c.mixed.map(sqlText).join(', ')}]::VARCHAR[])
+    )
     SELECT coalesce(s.kvfv_id, e.kvfv_id) AS kvfv_id, coalesce(s.w, e.w) AS w,
       CASE WHEN coalesce(s.kvfv_id, e.kvfv_id) IN (SELECT kvfv_id FROM unknown) THEN 'revising'
         WHEN s.kvfv_id IS NULL THEN 'missing'
