@@ -1,10 +1,15 @@
 /** What a route of the catalog is. Paths are as `/v1/config` lists them: `/namespaces/{namespace}`. */
 import type { Request, Response } from 'express'
+import type { CatalogService } from './catalog-service.ts'
 
 export type Method = 'get' | 'post' | 'delete' | 'head'
-export type Handler = (request: Request, response: Response) => Promise<void> | void
-export type Route = readonly [Method, string, Handler]
-export type Routes = readonly Route[]
+/** `service` is the catalog for this one request: with its idempotency key, where it carries one. */
+export type Handler = (
+  service: CatalogService,
+  request: Request,
+  response: Response,
+) => Promise<void> | void
+export type Routes = readonly (readonly [Method, string, Handler])[]
 
 export const namespacePath = '/namespaces/{namespace}'
 

@@ -16,13 +16,7 @@ import { sendJson } from './rest-answers.ts'
 import { errorHandler, sendError } from './rest-errors.ts'
 import { namespaceRoutes } from './rest-namespaces.ts'
 import { namespaceSeparator, queryOf } from './rest-requests.ts'
-import {
-  endpointOf,
-  expressPathOf,
-  type Route,
-  type Routes,
-  unsupportedRoutes,
-} from './rest-routes.ts'
+import { endpointOf, expressPathOf, type Routes, unsupportedRoutes } from './rest-routes.ts'
 import { tableRoutes } from './rest-tables.ts'
 import { viewRoutes } from './rest-views.ts'
 
@@ -36,12 +30,12 @@ export type CatalogRouterOptions = {
 }
 
 const bodyBytesDefault = 32 * 1024 * 1024
+const routes: Routes = [...namespaceRoutes, ...tableRoutes, ...viewRoutes]
 
 export function createCatalogRouter(
   service: CatalogService,
   options: CatalogRouterOptions = {},
 ): Router {
-  const routes = routesOver(service)
   const router = express.Router({ caseSensitive: true, strict: true })
   router.use(decodePlus)
   router.use(requireJson)
@@ -64,14 +58,11 @@ export function createCatalogRouter(
     })
   })
   // HEAD first: express lets GET answer it otherwise, with the whole table.
-  const isHead = (i: number): number => (routes[i]?.[0] === 'head' ? 0 : 1)
-  for (const i of [...routes.keys()].sort((a, b) => isHead(a) - isHead(b))) {
-    const [method, path, handler] = routes[i] as Route
+  const isHead = ([method]: Routes[number]): number => (method === 'head' ? 0 : 1)
+  for (const [method, path, handler] of routes.toSorted((a, b) => isHead(a) - isHead(b))) {
     router[method](expressPathOf(path), async (request, response) => {
       const keyed = keyedRequestOf(request)
-      if (keyed === null) return handler(request, response)
-      const [, , keyedHandler] = routesOver(service.keyed(keyed))[i] as Route
-      return keyedHandler(request, response)
+      await handler(keyed === null ? service : service.keyed(keyed), request, response)
     })
   }
   for (const [method, path] of unsupportedRoutes) {
@@ -85,10 +76,6 @@ export function createCatalogRouter(
   })
   router.use(errorHandler(options.logger))
   return router
-}
-
-function routesOver(service: CatalogService): Routes {
-  return [...namespaceRoutes(service), ...tableRoutes(service), ...viewRoutes(service)]
 }
 
 /** The reference client encodes names as forms do it: a blank is `+`, and a plus `%2B`. */
