@@ -31,7 +31,7 @@ import { createLocationPolicy, type LocationPolicy } from './location-policy.ts'
 import { createNamePages } from './name-pages.ts'
 import { namespaceKey, tableKey, viewKey } from './names.ts'
 import { createRootClient } from './root-client.ts'
-import type { CatalogEntry, RootState } from './root-state.ts'
+import { type CatalogEntry, newSwapId, type RootState } from './root-state.ts'
 import {
   createStagedLists,
   encodeStagedList,
@@ -107,8 +107,7 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
   const policy = createLocationPolicy(options)
   const sleep = options.sleep ?? ((ms: number) => delay(ms))
   const nowMs = (): number => clock.nowMs()
-  /** 16 hex digits: among 1,000 remembered ones no two are ever equal. */
-  const newId = (): string => ids.uuid().replaceAll('-', '').slice(0, 16)
+  const newId = (): string => newSwapId(ids)
   const cache = createBoundedCache<TableMetadata | ViewMetadata>(
     options.metadataCacheBytesMax ?? metadataCacheBytesDefault,
   )

@@ -3,8 +3,8 @@
  * the next swap takes them all, each checked on the result of those before it. One metadata file per table
  * and swap, however many commits it got.
  *
- * Order of things: plan (nothing written) → metadata files, manifest lists and pages, durable → swap → answers, then deletion
- * of what is obsolete. New files are deleted only when it is proven that no root refers to them.
+ * Order of things: plan (nothing written) → metadata files, manifest lists and pages, durable → swap → answers,
+ * then deletion of what is obsolete. New files are deleted only when it is proven that no root refers to them.
  * A refusal found while planning on top of unwritten changes is told only when these are decided.
  */
 import { describeError, isPotokError, PotokError } from '../kernel/errors.ts'

@@ -13,9 +13,9 @@ export type LocationPolicy = {
   isAllowed(location: string): boolean
   /** The warehouse or an allowed prefix itself: nothing to be emptied for the sake of one table. */
   isWholePrefix(location: string): boolean
-  /** `<warehouse>/<namespace>/<table>`; `parent` in place of the first two where the namespace says so. */
   /** Where its tables go, unless the namespace has a location of its own. */
   namespaceLocation(namespace: Namespace): string
+  /** `<warehouse>/<namespace>/<table>`; `parent` in place of the first two where the namespace says so. */
   defaultLocation(identifier: TableIdentifier, parent?: string): string
 }
 

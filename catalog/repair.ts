@@ -10,12 +10,17 @@ import { PotokError } from '../kernel/errors.ts'
 import type { Clock, IdSource, ObjectStore, RootObject } from '../kernel/ports.ts'
 import { createGenerationMarks } from './generation-marks.ts'
 import type { GenerationMemory, SeenGeneration } from './generation-watch.ts'
-import { noKeys } from './idempotency-state.ts'
 import { createLocationPolicy, normaliseLocation } from './location-policy.ts'
 import { createNamePages } from './name-pages.ts'
 import { planRepair, type RepairChoices, type RepairPlan } from './repair-plan.ts'
 import { type RepairScan, scanForRepair } from './repair-scan.ts'
-import { decodeRootState, encodeRootState, type RootState } from './root-state.ts'
+import {
+  decodeRootState,
+  encodeRootState,
+  firstRootState,
+  newSwapId,
+  type RootState,
+} from './root-state.ts'
 
 /** What was noted may lag behind by half a minute of swaps. */
 const generationsSkipped = 10_000
@@ -123,18 +128,13 @@ export function createCatalogRepair(options: RepairOptions): CatalogRepair {
       const version = await root.version()
       const nowMs = clock.nowMs()
       const kept = await keepOld(`${catalogFolder}/before-repair-${nowMs}`)
-      const swapId = ids.uuid().replaceAll('-', '').slice(0, 16)
+      const first = firstRootState(newSwapId(ids), nowMs)
       const empty: RootState = {
+        ...first,
         // Kept where it is known, so that the copies of before are known for what they are.
-        warehouseId: scan.rootCopy?.state.warehouseId ?? (await seen())[0]?.warehouseId ?? swapId,
+        warehouseId:
+          scan.rootCopy?.state.warehouseId ?? (await seen())[0]?.warehouseId ?? first.warehouseId,
         generation: generationSeen + generationsSkipped,
-        swapId,
-        swapIds: [swapId],
-        updatedMs: nowMs,
-        entries: new Map(),
-        pages: [],
-        retiredPages: [],
-        idempotency: noKeys,
       }
       const state = pages.isMergeDue(plan.entries)
         ? { ...empty, pages: (await pages.merge(empty, plan.entries)).pages }

@@ -7,6 +7,7 @@
  * can't be in: if it names the swap we built upon and not ours, ours lost.
  */
 import { PotokError } from '../kernel/errors.ts'
+import type { IdSource } from '../kernel/ports.ts'
 import {
   decodeKeyState,
   encodeKeyState,
@@ -80,6 +81,11 @@ type WireRoot = {
   'retired-pages': string[]
   'swap-ids': string[]
   idempotency?: WireKeyState
+}
+
+/** 16 random hex digits: among 1,000 remembered ones no two are ever equal. */
+export function newSwapId(ids: IdSource): string {
+  return ids.uuid().replaceAll('-', '').slice(0, 16)
 }
 
 export function firstRootState(swapId: string, nowMs: number): RootState {

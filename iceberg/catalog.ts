@@ -7,6 +7,7 @@
  * NotFound, AlreadyExists, InvalidInput, Unsupported = definitely not in. CommitStateUnknown, Unavailable,
  * Timeout = it may or may not be in: the caller looks before it decides, and deletes nothing.
  */
+import { type ErrorKind, PotokError } from '../kernel/errors.ts'
 import type { PartitionSpec, Schema, SortOrder, TableMetadata } from './spec/table-metadata.ts'
 import type { TableRequirement, TableUpdate } from './spec/table-updates.ts'
 import type { ViewMetadata, ViewRequirement, ViewUpdate } from './spec/view-metadata.ts'
@@ -78,4 +79,17 @@ export interface Catalog {
    * which knows no version of all tables, it asks for each whether it is as it was loaded last.
    */
   version(tables: readonly TableIdentifier[]): Promise<string>
+}
+
+const definiteKinds: ReadonlySet<ErrorKind> = new Set([
+  'CommitConflict',
+  'NotFound',
+  'AlreadyExists',
+  'InvalidInput',
+  'Unsupported',
+])
+
+/** Whether a commit that failed so is certainly not in. After everything else the caller looks. */
+export function isDefiniteFailure(error: unknown): boolean {
+  return error instanceof PotokError && definiteKinds.has(error.kind)
 }

@@ -14,6 +14,7 @@ import {
   deleteFilePathId,
   deletePositionId,
   type FileTask,
+  isUnpartitioned,
   partitionKey,
   referencedDataFile,
 } from '../../iceberg/scan/assign-deletes.ts'
@@ -135,8 +136,7 @@ function equalityGroups(tasks: readonly FileTask[], metadata: TableMetadata): Eq
     if (isSeen.has(file)) continue
     isSeen.add(file)
     const ids = [...new Set(file.dataFile.equalityIds)].toSorted((a, b) => a - b)
-    const spec = metadata.partitionSpecs.find(({ specId }) => specId === file.dataFile.specId)
-    const isEverywhere = (spec?.fields ?? []).every(({ transform }) => transform === 'void')
+    const isEverywhere = isUnpartitioned(metadata, file.dataFile.specId)
     const key = `${isEverywhere}:${ids.join(',')}`
     const group = groups.get(key) ?? {
       paths: ids.map((id) => equalityPath(metadata, id, file)),

@@ -13,13 +13,14 @@
  *
  * It needs a file system with atomic link(2) and fsync of folders: a local one, not NFS with soft mounts.
  */
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { PotokError } from '../../kernel/errors.ts'
 import type { RootObject } from '../../kernel/ports.ts'
 import { makeFolderDurably, syncFolder, unlinkIfThere, writeSynced } from './durable-files.ts'
 import { type FileSystem, nodeFileSystem } from './file-system.ts'
 import { errorCode, fileSystemError } from './file-system-error.ts'
+import { decodeRootFile, encodeRootFile, tornRoot } from './root-file.ts'
 
 const generationsKept = 16
 const readAttemptsMax = 20
@@ -90,7 +91,10 @@ export function createLocalRootObject(options: { directory: string; fs?: FileSys
           if (newest === 0) return null
           await syncUpTo(newest)
           try {
-            const bytes = decodeRootFile(await fs.readFile(nameOf(newest)), newest, nameOf(newest))
+            const path = nameOf(newest)
+            const file = await fs.readFile(path)
+            const { bytes, mark } = decodeRootFile(file, path)
+            if (mark !== markOf(newest)) throw tornRoot(path, file.length)
             return { bytes, version: String(newest) }
           } catch (error) {
             // Swapped on and cleaned away between looking and opening.
@@ -117,7 +121,7 @@ export function createLocalRootObject(options: { directory: string; fs?: FileSys
       try {
         await makeFolderDurably(fs, directory)
         if ((await newestGeneration()).newest >= next) return { won: false }
-        await writeSynced(fs, temporary, encodeRootFile(bytes, next))
+        await writeSynced(fs, temporary, encodeRootFile(bytes, markOf(next)))
       } catch (error) {
         await unlinkIfThere(fs, temporary).catch(() => undefined)
         // Nothing was published: definite, though not a lost race.
@@ -167,34 +171,6 @@ function unknown(cause: unknown, directory: string): PotokError {
   )
 }
 
-function encodeRootFile(bytes: Uint8Array, generation: number): Uint8Array {
-  const sha256 = createHash('sha256').update(bytes).digest('hex')
-  const head = `potok-root 1 generation=${generation} bytes=${bytes.length} sha256=${sha256}\n`
-  return Buffer.concat([Buffer.from(head), bytes])
-}
-
-function decodeRootFile(file: Buffer, generation: number, path: string): Uint8Array {
-  const lineEnd = file.indexOf(0x0a)
-  const head = lineEnd === -1 ? '' : file.toString('latin1', 0, lineEnd)
-  const match = /^potok-root (\d+) generation=(\d+) bytes=(\d+) sha256=([0-9a-f]{64})$/.exec(head)
-  if (match !== null && match[1] !== '1') {
-    throw new PotokError(
-      'Unsupported',
-      `${path} was written by a newer potok (root format ${match[1]}); this one reads format 1`,
-    )
-  }
-  const bytes = file.subarray(lineEnd + 1)
-  const isWhole =
-    match !== null &&
-    Number(match[2]) === generation &&
-    Number(match[3]) === bytes.length &&
-    createHash('sha256').update(bytes).digest('hex') === match[4]
-  if (!isWhole) {
-    throw new PotokError(
-      'DataCorrupt',
-      `the catalog's root object ${path} is torn or was changed by hand`,
-      { context: { path, sizeBytes: file.length } },
-    )
-  }
-  return bytes
+function markOf(generation: number): string {
+  return `generation=${generation}`
 }

@@ -12,10 +12,11 @@
  *
  * What an unknown outcome was is found out by the catalog's history (`catalog/root-client.ts`), not here.
  */
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PotokError } from '../../kernel/errors.ts'
 import type { RootObject } from '../../kernel/ports.ts'
+import { decodeRootFile, encodeRootFile } from './root-file.ts'
 import type { S3Api, S3Head } from './s3-api.ts'
 import { isS3Failure, S3Failure, s3Error } from './s3-failure.ts'
 import { placeOfLocation } from './s3-location.ts'
@@ -50,7 +51,7 @@ export function createS3RootObject(options: {
     })
   }
 
-  async function read(): Promise<{ bytes: Uint8Array; version: string; id: string } | null> {
+  async function read(): Promise<{ bytes: Uint8Array; version: string; mark: string } | null> {
     // Answers may come out of order: only what was there before this look began can have gone.
     const wasThereBefore = wasThere
     for (let attempt = 1; ; attempt++) {
@@ -72,7 +73,7 @@ export function createS3RootObject(options: {
   async function swap(
     expected: string | null,
     file: Uint8Array,
-    id: string,
+    mark: string,
   ): Promise<{ won: true; version: string } | { won: false }> {
     const condition = expected === null ? { ifAbsent: true as const } : { ifMatch: expected }
     for (let conflicts = 0; ; conflicts++) {
@@ -84,7 +85,8 @@ export function createS3RootObject(options: {
         return { won: true, version: etag }
       } catch (error) {
         if (!(error instanceof S3Failure)) throw error
-        if (error.trouble !== 'conflict') return await afterRefusal(error, expected, conflicts, id)
+        if (error.trouble !== 'conflict')
+          return await afterRefusal(error, expected, conflicts, mark)
         if (conflicts === conflictsMax) throw unknown(error)
       }
       await sleep(random() * Math.min(conflictWaitMsMax, conflictWaitMsFirst * 2 ** conflicts))
@@ -95,7 +97,7 @@ export function createS3RootObject(options: {
     error: S3Failure,
     expected: string | null,
     conflicts: number,
-    id: string,
+    mark: string,
   ): Promise<{ won: true; version: string } | { won: false }> {
     const isGone = error.trouble === 'missing' || error.trouble === 'no-bucket'
     if (isGone && expected !== null) throw mustHaveGone()
@@ -108,7 +110,7 @@ export function createS3RootObject(options: {
     // 409 should mean that nothing was written; a store that wrote all the same is met here.
     try {
       const now = await read()
-      return now?.id === id ? { won: true, version: now.version } : { won: false }
+      return now?.mark === mark ? { won: true, version: now.version } : { won: false }
     } catch (cause) {
       throw unknown(cause)
     }
@@ -142,41 +144,8 @@ export function createS3RootObject(options: {
     },
 
     async swap(expected, bytes) {
-      const id = newId()
-      return await swap(expected, encodeRootFile(bytes, id), id)
+      const mark = `id=${newId()}`
+      return await swap(expected, encodeRootFile(bytes, mark), mark)
     },
   }
-}
-
-function encodeRootFile(bytes: Uint8Array, id: string): Uint8Array {
-  const sha256 = createHash('sha256').update(bytes).digest('hex')
-  return Buffer.concat([
-    Buffer.from(`potok-root 1 id=${id} bytes=${bytes.length} sha256=${sha256}\n`),
-    bytes,
-  ])
-}
-
-function decodeRootFile(file: Uint8Array, location: string): { bytes: Uint8Array; id: string } {
-  const lineEnd = file.indexOf(0x0a)
-  const head = lineEnd === -1 ? '' : Buffer.from(file.subarray(0, lineEnd)).toString('latin1')
-  const match = /^potok-root (\d+) id=(\S+) bytes=(\d+) sha256=([0-9a-f]{64})$/.exec(head)
-  if (match !== null && match[1] !== '1') {
-    throw new PotokError(
-      'Unsupported',
-      `${location} was written by a newer potok (root format ${match[1]}); this one reads format 1`,
-    )
-  }
-  const bytes = file.subarray(lineEnd + 1)
-  const isWhole =
-    match !== null &&
-    Number(match[3]) === bytes.length &&
-    createHash('sha256').update(bytes).digest('hex') === match[4]
-  if (!isWhole) {
-    throw new PotokError(
-      'DataCorrupt',
-      `the catalog's root object ${location} is torn or was changed by hand`,
-      { context: { location, sizeBytes: file.length } },
-    )
-  }
-  return { bytes, id: match[2] as string }
 }

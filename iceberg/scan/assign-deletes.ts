@@ -86,8 +86,8 @@ export function partitionKey(specId: number, partition: readonly PartitionValue[
   return `${specId}:${parts.join(',')}`
 }
 
-/** A spec whose fields are all void partitions nothing. */
-function isUnpartitioned(metadata: TableMetadata, specId: number): boolean {
+/** A spec whose fields are all void partitions nothing: equality deletes of it apply everywhere. */
+export function isUnpartitioned(metadata: TableMetadata, specId: number): boolean {
   return partitionSpecById(metadata, specId).fields.every(({ transform }) => transform === 'void')
 }
 

@@ -14,10 +14,10 @@
  *
  * A look that fails is repeated: without it nothing is decided. Only the abort signal ends that.
  */
-import { describeError, type ErrorKind, isPotokError, PotokError } from '../../kernel/errors.ts'
+import { describeError, isPotokError, PotokError } from '../../kernel/errors.ts'
 import type { Clock, IdSource, Logger, ObjectStore } from '../../kernel/ports.ts'
 import { summaryCommitIdKey, summaryOffsetsKey } from '../../kernel/tables.ts'
-import type { Catalog, LoadedTable, TableCommit } from '../catalog.ts'
+import { type Catalog, isDefiniteFailure, type LoadedTable, type TableCommit } from '../catalog.ts'
 import { mainSnapshotId } from '../spec/schema.ts'
 import type { TableMetadata } from '../spec/table-metadata.ts'
 import type { ManifestCache } from '../scan/manifest-cache.ts'
@@ -109,7 +109,7 @@ export async function commitBatch(
       return { kind: 'committed', state: after }
     } catch (error) {
       if (error instanceof SinkHalt || io.signal.aborted) throw error
-      if (isSent && attempt !== null && isOutcomeUnknown(error)) {
+      if (isSent && attempt !== null && !isDefiniteFailure(error)) {
         attempt.isDefinite = false
         isEveryAttemptDefinite = false
         io.report('unknown', error)
@@ -239,19 +239,6 @@ function isSeenBackTo(state: SinkState, base: SinkState): boolean {
     const baseId = baseTable === undefined ? null : mainSnapshotId(baseTable.metadata)
     return isComplete || snapshots.some(({ snapshotId }) => snapshotId === baseId)
   })
-}
-
-/** The port `Catalog` says which failures of a commit are definite; everything else may be in. */
-const definiteKinds: ReadonlySet<ErrorKind> = new Set([
-  'CommitConflict',
-  'NotFound',
-  'AlreadyExists',
-  'InvalidInput',
-  'Unsupported',
-])
-
-function isOutcomeUnknown(error: unknown): boolean {
-  return !(error instanceof PotokError && definiteKinds.has(error.kind))
 }
 
 function dataFilePaths(batch: Batch): string[] {

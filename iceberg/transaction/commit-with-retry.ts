@@ -12,9 +12,14 @@
  *   line was walked back to where the attempt was built. All else is left to orphan removal. Data files are the
  *   caller's.
  */
-import { type ErrorKind, isPotokError, PotokError } from '../../kernel/errors.ts'
+import { isPotokError, PotokError } from '../../kernel/errors.ts'
 import type { IdSource, ObjectStore } from '../../kernel/ports.ts'
-import type { Catalog, LoadedTable, TableIdentifier } from '../catalog.ts'
+import {
+  type Catalog,
+  isDefiniteFailure,
+  type LoadedTable,
+  type TableIdentifier,
+} from '../catalog.ts'
 import { mainBranch } from '../spec/schema.ts'
 import type { PlannedCommit } from './metadata-change.ts'
 import { lineageOf } from './snapshot-history.ts'
@@ -87,18 +92,9 @@ async function send(io: RetryIo, { planned }: Attempt): Promise<Outcome> {
     return { kind: 'committed', table }
   } catch (error) {
     if (isPotokError(error, 'CommitConflict')) return { kind: 'conflict', error }
-    const isDefinite = error instanceof PotokError && definiteKinds.has(error.kind)
-    return { kind: isDefinite ? 'refused' : 'unknown', error }
+    return { kind: isDefiniteFailure(error) ? 'refused' : 'unknown', error }
   }
 }
-
-/** The port `Catalog` says which failures of a commit are definite; everything else may be in. */
-const definiteKinds: ReadonlySet<ErrorKind> = new Set([
-  'NotFound',
-  'AlreadyExists',
-  'InvalidInput',
-  'Unsupported',
-])
 
 async function look(
   io: RetryIo,

@@ -7,13 +7,12 @@
  * still there.
  */
 import { PotokError } from '../../kernel/errors.ts'
-import { deleteFilePathId, partitionKey } from '../scan/assign-deletes.ts'
+import { deleteFilePathId, isUnpartitioned, partitionKey } from '../scan/assign-deletes.ts'
 import type { ScanFilter } from '../scan/scan-filter.ts'
 import { liveFileOf, type LiveFile } from '../scan/live-files.ts'
 import type { ManifestCache } from '../scan/manifest-cache.ts'
 import { snapshotManifests } from '../scan/snapshot-manifests.ts'
 import type { DataFile, ManifestEntry, ManifestFile } from '../spec/data-file.ts'
-import { partitionSpecById } from '../spec/schema.ts'
 import type { SnapshotOperation, TableMetadata } from '../spec/table-metadata.ts'
 import { fileMatcher } from './file-matcher.ts'
 import { entriesOf } from './live-entries.ts'
@@ -143,10 +142,7 @@ async function* newEntries(
 function appliesTo(metadata: TableMetadata, deletes: LiveFile, file: DataFile): boolean {
   const { dataFile } = deletes
   const isGlobal =
-    dataFile.content === 'equality-deletes' &&
-    partitionSpecById(metadata, dataFile.specId).fields.every(
-      ({ transform }) => transform === 'void',
-    )
+    dataFile.content === 'equality-deletes' && isUnpartitioned(metadata, dataFile.specId)
   const isSamePartition =
     partitionKey(dataFile.specId, dataFile.partition) === partitionKey(file.specId, file.partition)
   if (!isGlobal && !isSamePartition) return false

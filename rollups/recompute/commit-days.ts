@@ -12,14 +12,14 @@
  *   staged commit of the stream that was filtered by the old one.
  * - Files are deleted only where every attempt that named them is known to be lost.
  */
-import type { LoadedTable, TableCommit } from '../../iceberg/catalog.ts'
+import { isDefiniteFailure, type LoadedTable, type TableCommit } from '../../iceberg/catalog.ts'
 import { lineageOf, offsetsToCarryForward } from '../../iceberg/sink/positions.ts'
 import type { DataFile } from '../../iceberg/spec/data-file.ts'
 import { dataFileOf } from '../../iceberg/spec/from-definition.ts'
 import { mainSnapshotId } from '../../iceberg/spec/schema.ts'
 import { stageSnapshot } from '../../iceberg/transaction/stage-snapshot.ts'
 import type { TableDefinition } from '../../kernel/columns.ts'
-import { describeError, type ErrorKind, isPotokError, PotokError } from '../../kernel/errors.ts'
+import { describeError, isPotokError, PotokError } from '../../kernel/errors.ts'
 import {
   type ExactDayResult,
   type PerRollup,
@@ -81,15 +81,6 @@ type Attempt = {
   isDoubtful: boolean
 }
 
-/** The port `Catalog` says which failures of a commit are definite; everything else may be in. */
-const definiteKinds: ReadonlySet<ErrorKind> = new Set([
-  'CommitConflict',
-  'NotFound',
-  'AlreadyExists',
-  'InvalidInput',
-  'Unsupported',
-])
-
 export async function commitDays(
   ports: RecomputePorts,
   config: RecomputeConfig,
@@ -130,7 +121,7 @@ export async function commitDays(
       return 'committed'
     } catch (error) {
       failure = error
-      isUnknown = !(error instanceof PotokError && definiteKinds.has(error.kind))
+      isUnknown = !isDefiniteFailure(error)
     }
     // Lost or not known: look before anything is decided.
     rollups = await look(ports, signal)
