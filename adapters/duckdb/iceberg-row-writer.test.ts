@@ -125,6 +125,19 @@ describe('rows of any schema', () => {
     )
   })
 
+  test('keep both zeros apart, also where they are repeated', async () => {
+    const list = { type: 'list', elementId: 9, elementRequired: false, element: 'float' } as const
+    const { fields } = flat('double', 'string')
+    const table = tableOf({
+      ...flat(),
+      fields: [...fields, { id: 8, name: 'l', required: false, type: list }],
+    })
+    const zeros = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 0 : -0))
+    const rows = zeros.map((zero) => ({ c1: zero, c2: 'a', l: [-zero, zero] }))
+    const [file] = await writeRows(io, table, rows)
+    expect(await rowsIn(currentSchema(table), file as DataFile)).toEqual(rows)
+  })
+
   test('carry the field ids of all levels', async () => {
     const schema: Schema = {
       type: 'struct',

@@ -17,7 +17,7 @@ import type { DataFile, PartitionValue } from '../../iceberg/spec/data-file.ts'
 import { fileMetrics } from '../../iceberg/spec/file-metrics.ts'
 import { type MetricsMode, metricsModes } from '../../iceberg/spec/metrics-modes.ts'
 import { partitionPath } from '../../iceberg/spec/partition-path.ts'
-import { checkedRow, type Row } from '../../iceberg/spec/rows.ts'
+import { checkedRow, holdsNegativeZero, type Row } from '../../iceberg/spec/rows.ts'
 import { currentSchema, partitionSpecById, partitionTypes } from '../../iceberg/spec/schema.ts'
 import type { PartitionSpec, StructType, TableMetadata } from '../../iceberg/spec/table-metadata.ts'
 import { PotokError } from '../../kernel/errors.ts'
@@ -121,7 +121,12 @@ async function writeFile(
   const path = await io.store.stagingPath(location)
   try {
     await fillTable(connection, columns, file.rows)
-    const sizes = await copyTo(connection, columns, metadata, path)
+    const options = [
+      parquetOptions(metadata.properties),
+      // DuckDB's dictionaries hold both zeros for one value, and give back the one that came first.
+      ...(file.rows.some(holdsNegativeZero) ? ['DICTIONARY_SIZE_LIMIT 0'] : []),
+    ]
+    const sizes = await copyTo(connection, columns, options.join(', '), path)
     const { sizeBytes } = await io.store.adopt(path, location)
     const columnSizes = new Map(
       [...sizes].filter(([id]) => (file.modes.get(id)?.kind ?? 'none') !== 'none'),
@@ -186,14 +191,14 @@ async function fillTable(
 async function copyTo(
   connection: DuckDBConnection,
   columns: readonly DuckDbColumn[],
-  metadata: TableMetadata,
+  options: string,
   path: string,
 ): Promise<Map<number, number>> {
   const selected = columns.map(({ name }, i) => `c${i} AS ${sqlName(name)}`).join(', ')
   const fieldIds = columns.map((column) => column.fieldIds).join(', ')
   const result = await connection.run(
     `COPY (SELECT ${selected} FROM ${tableName} ORDER BY ${ordinal}) TO ${sqlText(path)}
-      (FORMAT parquet, ${parquetOptions(metadata.properties)}, FIELD_IDS {${fieldIds}}, RETURN_STATS)`,
+      (FORMAT parquet, ${options}, FIELD_IDS {${fieldIds}}, RETURN_STATS)`,
   )
   const answer = await result.fetchChunk()
   await connection.run(`DROP TABLE ${tableName}`)

@@ -84,6 +84,14 @@ function isRow(value: RowValue & object): value is Row {
   return !Array.isArray(value) && !(value instanceof Map) && !(value instanceof Uint8Array)
 }
 
+/** Whether −0 is in a value, at any depth. */
+export function holdsNegativeZero(value: RowValue | undefined): boolean {
+  if (typeof value !== 'object' || value === null) return Object.is(value, -0)
+  if (value instanceof Uint8Array) return false
+  if (value instanceof Map) return [...value].flat().some(holdsNegativeZero)
+  return Object.values(value as Row | readonly RowValue[]).some(holdsNegativeZero)
+}
+
 const intRange = [-(2n ** 31n), 2n ** 31n - 1n] as const
 const longRange = [-(2n ** 63n), 2n ** 63n - 1n] as const
 const timeRange = [0n, 86_400_000_000n - 1n] as const
