@@ -9,7 +9,7 @@ import { PotokError } from '../../kernel/errors.ts'
 import type { ObjectStore, ParquetReader } from '../../kernel/ports.ts'
 import { sqlTypes } from './column-types.ts'
 import { createConnectionPool } from './connection-pool.ts'
-import { type DuckDb, duckDbError, sqlName, sqlPaths, sqlText } from './instance.ts'
+import { type DuckDb, duckDbError, sqlName, sqlParquet, sqlText } from './instance.ts'
 import { emptyBatch, readBatch } from './read-batch.ts'
 
 export type DuckDbParquetReaderOptions = {
@@ -36,7 +36,7 @@ export function createDuckDbParquetReader(options: DuckDbParquetReaderOptions): 
       const paths = await localPaths(locations)
       const where = filter === undefined ? '' : `WHERE ${sqlName('kvfv_id')} = $1`
       const sql = `SELECT ${columns.map(sqlName).join(', ')}
-        FROM read_parquet(${sqlPaths(paths)}, schema = ${schemaOption(definition)})
+        FROM ${sqlParquet(paths, `schema = ${schemaOption(definition)}`)}
         ${where} LIMIT ${rowsMax + 1}`
       return pool.use(async (connection) => {
         try {
@@ -56,7 +56,7 @@ export function createDuckDbParquetReader(options: DuckDbParquetReaderOptions): 
     async distinct(locations, column) {
       if (locations.length === 0) return []
       const paths = await localPaths(locations)
-      const sql = `SELECT DISTINCT ${sqlName(column)} FROM read_parquet(${sqlPaths(paths)})
+      const sql = `SELECT DISTINCT ${sqlName(column)} FROM ${sqlParquet(paths)}
         WHERE ${sqlName(column)} IS NOT NULL`
       return pool.use(async (connection) => {
         try {

@@ -92,8 +92,9 @@ export function sqlPaths(paths: readonly string[]): string {
  * would make columns. Statistics of row groups say nothing of NaN (Parquet's rule), which DuckDB has to be told:
  * else `v != 0` loses the NaNs of a row group whose other values are all 0.
  */
-export function sqlParquet(paths: readonly string[]): string {
-  return `read_parquet(${sqlPaths(paths)}, hive_partitioning = false, can_have_nan = true)`
+export function sqlParquet(paths: readonly string[], ...options: readonly string[]): string {
+  const all = [sqlPaths(paths), 'hive_partitioning = false', 'can_have_nan = true', ...options]
+  return `read_parquet(${all.join(', ')})`
 }
 
 /** A name as an SQL identifier. */

@@ -21,7 +21,7 @@ import type { ObjectStore, WrittenFile } from '../../kernel/ports.ts'
 import { rollup1dTable, rollup1hTable, rollup5mTable } from '../../kernel/tables.ts'
 import { formatDay, startOfDayUs, windowsPerDay } from '../../kernel/time.ts'
 import { columnStatistics } from '../duckdb/file-statistics.ts'
-import { type DuckDb, duckDbError, sqlPaths } from '../duckdb/instance.ts'
+import { type DuckDb, duckDbError, sqlParquet } from '../duckdb/instance.ts'
 import {
   aggregatedRows,
   computedRows,
@@ -99,7 +99,7 @@ export function createDuckDbExactEngine(options: DuckDbExactEngineOptions): Exac
           const where = beforeUs === null ? '' : `WHERE epoch_us(event_time) < ${beforeUs}`
           const rows = await query(
             connection,
-            `SELECT DISTINCT kvfv_id FROM read_parquet(${sqlPaths(paths)}) ${where} ORDER BY 1`,
+            `SELECT DISTINCT kvfv_id FROM ${sqlParquet(paths)} ${where} ORDER BY 1`,
           )
           return rows.map(([kvfvId]) => kvfvId as string)
         }),

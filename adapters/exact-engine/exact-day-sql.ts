@@ -20,7 +20,7 @@ import {
   windowsPerDay,
 } from '../../kernel/time.ts'
 import { fieldIdsOption, sqlTypes } from '../duckdb/column-types.ts'
-import { sqlName, sqlPaths, sqlText } from '../duckdb/instance.ts'
+import { sqlName, sqlParquet, sqlText } from '../duckdb/instance.ts'
 
 export const windowLengthUs: Readonly<Record<RollupName, number>> = {
   rollup_5m: usPer5Minutes,
@@ -50,7 +50,7 @@ export function eventsOf(
   cameras: readonly string[] | null,
   columns: string,
 ): string {
-  const files = `read_parquet(${sqlPaths(paths)})`
+  const files = sqlParquet(paths)
   if (cameras === null) return `SELECT ${columns} FROM ${files}`
   const openings = cameras.length * paths.length
   if (cameras.length > camerasByEqualityMax || openings > openingsMax) {
@@ -127,7 +127,7 @@ export function createPrior(existing5m: readonly string[]): string {
   const source =
     existing5m.length === 0
       ? `SELECT CAST(NULL AS VARCHAR) AS kvfv_id, CAST(NULL AS INTEGER) AS revision WHERE false`
-      : `SELECT kvfv_id, revision FROM read_parquet(${sqlPaths(existing5m)}) WHERE is_exact`
+      : `SELECT kvfv_id, revision FROM ${sqlParquet(existing5m)} WHERE is_exact`
   return `CREATE OR REPLACE TEMP TABLE prior AS
     SELECT kvfv_id, max(revision) AS revision FROM (${source}) GROUP BY kvfv_id`
 }
@@ -204,7 +204,7 @@ export function aggregatedRows(rows: DayRows): string {
 /** Exact rows out of what was written before; only their revision is formed anew. */
 export function computedRows(rows: DayRows, path: string): string {
   return `SELECT c.* EXCLUDE (revision), ${revision(rows)}
-    FROM read_parquet(${sqlPaths([path])}) c ${rows.isLimited ? 'SEMI JOIN wanted w ON w.kvfv_id = c.kvfv_id' : ''}
+    FROM ${sqlParquet([path])} c ${rows.isLimited ? 'SEMI JOIN wanted w ON w.kvfv_id = c.kvfv_id' : ''}
     ${revisionJoins(rows, 'c.kvfv_id')}
     WHERE c.is_exact AND c.window_start < ${timestamp(rows.sealedUntilUs)}`
 }
@@ -220,7 +220,7 @@ export function keptRows(rows: DayRows, existing: readonly string[]): string | n
     conditions.push('(x.is_exact AND x.kvfv_id NOT IN (SELECT kvfv_id FROM wanted))')
   }
   if (existing.length === 0 || conditions.length === 0) return null
-  return `SELECT * FROM read_parquet(${sqlPaths(existing)}, union_by_name = true) x
+  return `SELECT * FROM ${sqlParquet(existing, 'union_by_name = true')} x
     WHERE ${conditions.join(' OR ')}`
 }
 
