@@ -1,0 +1,78 @@
+/**
+ * How a Kafka cluster is reached: addresses, TLS, who we are (SASL), time-outs; as options of
+ * @platformatic/kafka's `Connection`. Producer, reader and topic calls all connect by this one type.
+ *
+ * Invariant: secrets are in it and in nothing that is made of it for people (errors, logs, health).
+ */
+import { isIP } from 'node:net'
+import type { ConnectionOptions, SASLOptions } from '@platformatic/kafka'
+import { PotokError } from '../../kernel/errors.ts'
+
+export type KafkaConnection = {
+  /** Any of them is asked for the others. */
+  readonly brokers: readonly KafkaAddress[]
+  readonly clientId: string
+  readonly tls: KafkaTls | null
+  readonly sasl: KafkaSasl | null
+  readonly connectTimeoutMs: number
+  /** Of one request, beyond what the request itself asks the broker to wait. */
+  readonly requestTimeoutMs: number
+}
+
+export type KafkaAddress = { readonly host: string; readonly port: number }
+
+export type KafkaTls = {
+  /** PEM; null: the authorities that Node trusts. */
+  readonly ca: string | null
+  /** Ours, PEM, where the brokers ask for one. */
+  readonly client: { readonly certificate: string; readonly key: string } | null
+}
+
+export type KafkaSasl =
+  | {
+      readonly mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'
+      readonly username: string
+      readonly password: string
+    }
+  | { readonly mechanism: 'OAUTHBEARER'; readonly token: () => Promise<string> }
+
+/** Options of one connection to `host`, whose name is what a certificate must be for. */
+export function connectionOptions(connection: KafkaConnection, host: string): ConnectionOptions {
+  const { tls, sasl, connectTimeoutMs, requestTimeoutMs } = connection
+  return {
+    connectTimeout: connectTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    ...(sasl === null ? {} : { sasl: saslOptions(sasl) }),
+    ...(tls === null
+      ? {}
+      : {
+          tls: {
+            ...(tls.ca === null ? {} : { ca: tls.ca }),
+            ...(tls.client === null ? {} : { cert: tls.client.certificate, key: tls.client.key }),
+          },
+          // Several brokers behind one address are told apart by it. An address is no server name.
+          tlsServerName: isIP(host) === 0 ? host : false,
+        }),
+  }
+}
+
+function saslOptions(sasl: KafkaSasl): SASLOptions {
+  return sasl.mechanism === 'OAUTHBEARER'
+    ? { mechanism: sasl.mechanism, token: sasl.token }
+    : { mechanism: sasl.mechanism, username: sasl.username, password: sasl.password }
+}
+
+/** `host:port,host:port`; an IPv6 address stands in brackets, a port left out is 9092. */
+export function parseBrokers(text: string): KafkaAddress[] {
+  const parts = text.split(',').map((part) => part.trim())
+  return parts
+    .filter((part) => part !== '')
+    .map((part) => {
+      const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:/@\s]+))(?::(\d{1,5}))?$/.exec(part)
+      const port = Number(match?.[3] ?? 9_092)
+      if (match === null || port < 1 || port > 65_535) {
+        throw new PotokError('InvalidInput', `${part} is no address of a broker: write host:port`)
+      }
+      return { host: (match[1] ?? match[2]) as string, port }
+    })
+}
