@@ -20,7 +20,7 @@ import {
   scramMechanisms,
 } from './kafka-settings.ts'
 import { mavenJars } from './maven.ts'
-import { freePort, type ServerProcess, startServer } from './server-process.ts'
+import { freePort, type ServerPlan, type ServerProcess, startServer } from './server-process.ts'
 
 const execute = promisify(execFile)
 const version = '4.3.1'
@@ -62,7 +62,7 @@ export type Kafka = {
 }
 
 /** As for Trino: for a short life the second compiler takes more time than it saves. */
-const javaArgsOfTests = ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']
+export const kafkaJavaArgs = ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']
 const toolJavaArgs = ['-Xmx256m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']
 
 export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
@@ -90,17 +90,14 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   )
 
   const start = (node: KafkaNode): Promise<ServerProcess> =>
-    startServer({
-      name: `Kafka ${version}, node ${node.id}`,
-      command: program.java,
-      args: [
-        ...(options.javaArgs ?? javaArgsOfTests),
-        ...program.javaArgs,
-        'kafka.Kafka',
-        settingsFile(node),
-      ],
-      isReady: async () => (await aliveBrokers(node.ports.plain as number)).includes(node.id),
-    })
+    startServer(
+      planKafka(program, {
+        nodeId: node.id,
+        port: node.ports.plain as number,
+        settingsFile: settingsFile(node),
+        javaArgs: options.javaArgs ?? kafkaJavaArgs,
+      }),
+    )
   const at = (index: number): KafkaNode => {
     const node = nodes[index]
     if (node === undefined) throw new Error(`this Kafka has no node ${index}`)
@@ -135,14 +132,32 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   }
 }
 
-type KafkaProgram = {
+export type KafkaProgram = {
   readonly java: string
   /** What each of its programs needs: the class path, and silence about what is well. */
   readonly javaArgs: readonly string[]
   run(mainClass: string, args: readonly string[]): Promise<string>
 }
 
-async function kafkaProgram(): Promise<KafkaProgram> {
+/** One node, over storage that is formatted. `port` is that of any listener without TLS and SASL. */
+export function planKafka(
+  program: KafkaProgram,
+  node: {
+    readonly nodeId: number
+    readonly port: number
+    readonly settingsFile: string
+    readonly javaArgs: readonly string[]
+  },
+): ServerPlan {
+  return {
+    name: `Kafka ${version}, node ${node.nodeId}`,
+    command: program.java,
+    args: [...node.javaArgs, ...program.javaArgs, 'kafka.Kafka', node.settingsFile],
+    isReady: async () => (await aliveBrokers(node.port)).includes(node.nodeId),
+  }
+}
+
+export async function kafkaProgram(): Promise<KafkaProgram> {
   const java = await findJava(javaMajorMin)
   const jars = await mavenJars('kafka', [
     `org.apache.kafka:kafka_2.13:${version}`,
@@ -197,7 +212,7 @@ function settingsFile(node: KafkaNode): string {
 }
 
 /** 16 bytes in base64url; Kafka's programs take one that begins with - for a flag. */
-function newClusterId(): string {
+export function newClusterId(): string {
   return randomBytes(16).toString('base64url').replace(/^-/, 'A')
 }
 

@@ -1,6 +1,6 @@
 /**
- * MinIO for the stack suite: built once by the machine's `go` (some minutes; kept in the cache), started on a
- * free port of the loopback over a fresh folder, gone with the suite.
+ * MinIO for the stack suite and `npm run stack`: built once by the machine's `go` (some minutes; kept in the
+ * cache). That of a suite is on a free port of the loopback, over a fresh folder, and gone with the suite.
  */
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import { Client } from 'minio'
 import type { S3Options } from '../../adapters/object-store/s3-client.ts'
 import { cachedFolder } from './cache.ts'
-import { freePort, type ServerProcess, startServer } from './server-process.ts'
+import { freePort, type ServerPlan, type ServerProcess, startServer } from './server-process.ts'
 
 const execute = promisify(execFile)
 /** The last of its kind: the repository was archived in 2026. */
@@ -34,41 +34,52 @@ export type Minio = {
   stop(): Promise<void>
 }
 
-export async function startMinio(): Promise<Minio> {
-  const program = join(await cachedFolder(`minio-${version}`, build), 'minio')
-  const folder = await mkdtemp(join(tmpdir(), 'potok-minio-'))
-  const port = await freePort()
-  const endpoint = `http://127.0.0.1:${port}`
-  const bucket = 'lake'
-  const [accessKeyId, secretAccessKey] = ['potok-test', 'potok-test-secret']
-  const judge = (): Client =>
-    new Client({
-      endPoint: '127.0.0.1',
-      port,
-      useSSL: false,
-      accessKey: accessKeyId,
-      secretKey: secretAccessKey,
-    })
+export type MinioPlace = {
+  readonly folder: string
+  readonly port: number
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+}
 
-  function start(): Promise<ServerProcess> {
-    return startServer({
-      name: 'MinIO',
-      command: program,
-      args: ['server', folder, '--address', `127.0.0.1:${port}`, '--quiet'],
-      env: {
-        MINIO_ROOT_USER: accessKeyId,
-        MINIO_ROOT_PASSWORD: secretAccessKey,
-        MINIO_BROWSER: 'off',
-        MINIO_UPDATE: 'off',
-      },
-      isReady: async () => {
-        await judge().bucketExists(bucket)
-        return true
-      },
-    })
+/** MinIO's own client. */
+export function minioClient({ port, accessKeyId, secretAccessKey }: MinioPlace): Client {
+  return new Client({
+    endPoint: '127.0.0.1',
+    port,
+    useSSL: false,
+    accessKey: accessKeyId,
+    secretKey: secretAccessKey,
+  })
+}
+
+export async function planMinio(place: MinioPlace): Promise<ServerPlan> {
+  return {
+    name: 'MinIO',
+    command: join(await cachedFolder(`minio-${version}`, build), 'minio'),
+    args: ['server', place.folder, '--address', `127.0.0.1:${place.port}`, '--quiet'],
+    env: {
+      MINIO_ROOT_USER: place.accessKeyId,
+      MINIO_ROOT_PASSWORD: place.secretAccessKey,
+      MINIO_BROWSER: 'off',
+      MINIO_UPDATE: 'off',
+    },
+    isReady: async () => {
+      await minioClient(place).listBuckets()
+      return true
+    },
   }
+}
 
-  let server = await start()
+export async function startMinio(): Promise<Minio> {
+  const [accessKeyId, secretAccessKey] = ['potok-test', 'potok-test-secret']
+  const folder = await mkdtemp(join(tmpdir(), 'potok-minio-'))
+  const place = { folder, port: await freePort(), accessKeyId, secretAccessKey }
+  const endpoint = `http://127.0.0.1:${place.port}`
+  const bucket = 'lake'
+  const plan = await planMinio(place)
+  const judge = (): Client => minioClient(place)
+
+  let server: ServerProcess = await startServer(plan)
   await judge().makeBucket(bucket)
   return {
     endpoint,
@@ -84,7 +95,7 @@ export async function startMinio(): Promise<Minio> {
     judge,
     kill: () => server.kill('SIGKILL'),
     async restart() {
-      server = await start()
+      server = await startServer(plan)
     },
     async stop() {
       await server.stop()

@@ -15,21 +15,24 @@ export type ServerProcess = {
 const logCharactersMax = 65_536
 const stopMsMax = 20_000
 
-/** Resolves when `isReady` says so; fails loudly, with the end of the log, where the server ends or takes too long. */
-export async function startServer(options: {
+/** What is to be run, whoever runs it: a suite for its own life, or `npm run stack` beyond that of the command. */
+export type ServerPlan = {
   readonly name: string
   readonly command: string
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** A failure counts as no. */
   readonly isReady: () => Promise<boolean>
   readonly readyMsMax?: number
-}): Promise<ServerProcess> {
-  const { name, command, args } = options
-  const child = spawn(command, args, {
+}
+
+/** Resolves when it is ready; fails loudly, with the end of the log, where the server ends or takes too long. */
+export async function startServer(plan: ServerPlan): Promise<ServerProcess> {
+  const child = spawn(plan.command, plan.args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...options.env },
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    env: { ...process.env, ...plan.env },
+    ...(plan.cwd === undefined ? {} : { cwd: plan.cwd }),
   })
   let text = ''
   const keep = (chunk: Buffer): void => {
@@ -37,26 +40,16 @@ export async function startServer(options: {
   }
   child.stdout.on('data', keep)
   child.stderr.on('data', keep)
-  let failure: Error | null = null
-  child.once('error', (error) => {
-    failure = error
-  })
   const onExit = (): void => {
     child.kill('SIGKILL')
   }
   process.once('exit', onExit)
   child.once('exit', () => process.removeListener('exit', onExit))
-
-  const end = Date.now() + (options.readyMsMax ?? 120_000)
-  for (;;) {
-    if (failure !== null) throw new Error(`${name} can not be started`, { cause: failure })
-    if (hasEnded(child)) throw new Error(`${name} ended with ${child.exitCode}:\n${text}`)
-    if (await options.isReady().catch(() => false)) break
-    if (Date.now() > end) {
-      child.kill('SIGKILL')
-      throw new Error(`${name} is not ready after its time:\n${text}`)
-    }
-    await sleep(100)
+  try {
+    await untilReady(plan, child, () => text)
+  } catch (error) {
+    child.kill('SIGKILL')
+    throw error
   }
 
   async function kill(signal: NodeJS.Signals): Promise<void> {
@@ -76,6 +69,31 @@ export async function startServer(options: {
       await kill('SIGTERM')
       clearTimeout(impatient)
     },
+  }
+}
+
+/** What a child that is starting says of itself is for the error alone: ready is what `isReady` says. */
+export async function untilReady(
+  plan: ServerPlan,
+  child: ChildProcess,
+  log: () => string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { name } = plan
+  let failure: Error | null = null
+  child.once('error', (error) => {
+    failure = error
+  })
+  const end = Date.now() + (plan.readyMsMax ?? 120_000)
+  for (;;) {
+    signal?.throwIfAborted()
+    if (failure !== null) throw new Error(`${name} can not be started`, { cause: failure })
+    if (hasEnded(child)) {
+      throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode}:\n${log()}`)
+    }
+    if (await plan.isReady().catch(() => false)) return
+    if (Date.now() > end) throw new Error(`${name} is not ready after its time:\n${log()}`)
+    await sleep(100)
   }
 }
 

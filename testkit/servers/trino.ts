@@ -16,6 +16,7 @@ import { freePort, startServer } from './server-process.ts'
 
 const version = '476'
 const javaMajorMin = 24
+const answerMsMax = 10_000
 const pluginsKept = new Set(['iceberg'])
 const execute = promisify(execFile)
 
@@ -87,8 +88,7 @@ export function createCatalogSql(
 }
 
 export async function startTrino(): Promise<Trino> {
-  const java = await findJava(javaMajorMin)
-  const home = await unpacked()
+  const { java, home } = await trinoProgram()
   const work = await mkdtemp(join(tmpdir(), 'potok-trino-'))
   const port = await freePort()
   const uri = `http://127.0.0.1:${port}`
@@ -96,18 +96,9 @@ export async function startTrino(): Promise<Trino> {
   const server = await startServer({
     name: `Trino ${version}`,
     command: java,
-    args: [
-      ...jvmArguments,
-      ...settingsArguments(work),
-      '-cp',
-      join(home, 'lib', '*'),
-      'io.trino.server.TrinoServer',
-    ],
+    args: [...trinoJvmArguments, ...settingsArguments(work), ...trinoMain(home)],
     cwd: work,
-    isReady: async () => {
-      const response = await fetch(`${uri}/v1/info`)
-      return !((await response.json()) as { starting: boolean }).starting
-    },
+    isReady: () => trinoIsReady(uri),
   })
   return {
     uri,
@@ -120,11 +111,24 @@ export async function startTrino(): Promise<Trino> {
   }
 }
 
+export async function trinoProgram(): Promise<{ readonly java: string; readonly home: string }> {
+  return { java: await findJava(javaMajorMin), home: await unpacked() }
+}
+
+export function trinoMain(home: string): string[] {
+  return ['-cp', join(home, 'lib', '*'), 'io.trino.server.TrinoServer']
+}
+
+export async function trinoIsReady(uri: string): Promise<boolean> {
+  const response = await fetch(`${uri}/v1/info`, { signal: AbortSignal.timeout(answerMsMax) })
+  return !((await response.json()) as { starting: boolean }).starting
+}
+
 /**
  * As Trino's own `jvm.config` has them, but with little memory and for a short life: the second compiler would
  * take more time than it saves (half the CPU for the same queries without it).
  */
-const jvmArguments = [
+export const trinoJvmArguments = [
   '-server',
   '-Xmx1500M',
   '-XX:+ExitOnOutOfMemoryError',

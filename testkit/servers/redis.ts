@@ -1,0 +1,66 @@
+/** Redis for the stack suite and for `npm run stack`: Debian's, as a cache alone, with nothing kept on disk. */
+import { connect } from 'node:net'
+import { freePort, type ServerPlan, type ServerProcess, startServer } from './server-process.ts'
+import { findSystemProgram } from './system-program.ts'
+
+const answerMsMax = 2_000
+
+export type Redis = {
+  readonly url: string
+  log(): string
+  /** Kills it without warning, and starts it again, empty, on the same port. */
+  kill(): Promise<void>
+  restart(): Promise<void>
+  /** Leaves it hanging, connections and all, until it is told to go on. */
+  pause(): Promise<void>
+  resume(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** `settings` are further words of its command line: `['--maxmemory', '2mb']`. */
+export async function startRedis(settings: readonly string[] = []): Promise<Redis> {
+  const port = await freePort()
+  const plan = await planRedis(port, settings)
+  let server: ServerProcess = await startServer(plan)
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    log: () => server.log(),
+    kill: () => server.kill('SIGKILL'),
+    async restart() {
+      await server.kill('SIGKILL')
+      server = await startServer(plan)
+    },
+    async pause() {
+      process.kill(server.pid, 'SIGSTOP')
+    },
+    async resume() {
+      process.kill(server.pid, 'SIGCONT')
+    },
+    stop: () => server.kill('SIGKILL'),
+  }
+}
+
+export async function planRedis(port: number, settings: readonly string[]): Promise<ServerPlan> {
+  const own = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
+  return {
+    name: 'Redis',
+    command: await findSystemProgram('redis-server', 'redis-server'),
+    args: [...own, ...settings],
+    isReady: () => redisAnswers(port),
+  }
+}
+
+/** A Redis that wants a password answers, too. */
+export async function redisAnswers(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port })
+    const end = (answered: boolean): void => {
+      resolve(answered)
+      socket.destroy()
+    }
+    socket.setTimeout(answerMsMax, () => end(false))
+    socket.once('error', () => end(false))
+    socket.once('connect', () => socket.write('PING\r\n'))
+    socket.once('data', (chunk: Buffer) => end(/^(\+PONG|-NOAUTH)/.test(chunk.toString())))
+  })
+}
