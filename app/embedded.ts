@@ -30,6 +30,7 @@ import { ensureTables } from './ensure-tables.ts'
 import { answerFailure, answerUnknown } from './http-errors.ts'
 import { type Listening, listen } from './http-server.ts'
 import type { Installation } from './installation.ts'
+import { watchLog } from './log-watch.ts'
 import { exportHealth, recordIntake } from './metrics.ts'
 import { createProbesRouter } from './probes.ts'
 import { createRoleThread } from './role-thread.ts'
@@ -131,8 +132,12 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
 
   async function startHttp(log: EventLog, duckdb: DuckDb): Promise<void> {
     const app = express().disable('x-powered-by')
-    const intake = runs.has('gateway') ? openIntake(installation, log, registry) : null
-    if (intake !== null) app.use(createIntakeRouter(intake))
+    const watch = watchLog(log, installation.clock)
+    const intake = runs.has('gateway') ? openIntake(installation, watch.log, registry) : null
+    if (intake !== null) {
+      app.use(createIntakeRouter(intake))
+      services.set('gateway', { ...noLife, health: () => watch.health() })
+    }
     app.use(runs.has('api') ? await startApi(log, duckdb) : createProbesRouter(registry, health))
     app.use(answerUnknown, answerFailure(logger))
     listening = await listen(app, {
@@ -197,6 +202,9 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     catalogUrl: () => catalogListening?.url ?? catalogAccess.uri,
   }
 }
+
+/** Of a service that is there only to tell its health. */
+const noLife = { start: async () => undefined, stop: async () => undefined }
 
 /** Without a log a run waits for nothing: for plans only. */
 export function createExactJob(

@@ -71,10 +71,63 @@ export function exportHealth(
   })
   registry.registerMetric(ok)
   registry.registerMetric(figures)
+  for (const metric of sinkMetrics(health)) registry.registerMetric(metric)
 }
 
-/** Figures per log partition are in /v1/status; here they would be a series each. */
-const notExported: ReadonlySet<string> = new Set(['positions', 'eventTimeUsMax'])
+/** What the health of a sink says of each log partition that it reads, and of a halt. */
+function sinkMetrics(health: () => Readonly<Record<string, ServiceHealth>>): Gauge[] {
+  const perPartition = (name: string, help: string, figure: string): Gauge =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['service', 'log_partition'],
+      registers: [],
+      collect() {
+        this.reset()
+        for (const [service, { details }] of Object.entries(health())) {
+          for (const [log_partition, figures] of recordsOf(details['partitions'])) {
+            const value = figures[figure]
+            if (typeof value === 'number') this.set({ service, log_partition }, value)
+          }
+        }
+      },
+    })
+  const halted = new Gauge({
+    name: 'potok_sink_halted',
+    help: '1 while a sink has halted, by case: it waits until somebody puts things right',
+    labelNames: ['service', 'case'],
+    registers: [],
+    collect() {
+      this.reset()
+      for (const [service, { details }] of Object.entries(health())) {
+        const haltCase = details['haltCase']
+        if (typeof haltCase === 'string') this.set({ service, case: haltCase }, 1)
+      }
+    },
+  })
+  return [
+    perPartition(
+      'potok_sink_lag_records',
+      'Records of a log partition that a sink of this process has not committed',
+      'lag',
+    ),
+    perPartition(
+      'potok_sink_lag_age_seconds',
+      'Age of the oldest of them, by its time of receipt, or how long the log hands none of them out',
+      'ageSeconds',
+    ),
+    halted,
+  ]
+}
+
+function recordsOf(value: unknown): [string, Record<string, unknown>][] {
+  return typeof value === 'object' && value !== null
+    ? Object.entries(value as Record<string, Record<string, unknown>>)
+    : []
+}
+
+/** Figures per log partition: what matters of them has metrics of its own, the rest is in /v1/status. */
+const notExported: ReadonlySet<string> = new Set(['positions', 'eventTimeUsMax', 'partitions'])
 
 /** Numbers at the top and one level below: `records.added`. */
 function numbersOf(details: Readonly<Record<string, unknown>>): [string, number][] {

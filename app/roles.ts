@@ -60,6 +60,7 @@ export async function createRole(role: ThreadRole, installation: Installation): 
           },
           {
             ...defaultWriterConfig,
+            ...sinkLimits(settings),
             rules,
             commitAgeMsMax: settings.writerCommitAgeMs,
             commitRowsMax: settings.writerCommitRows,
@@ -73,6 +74,7 @@ export async function createRole(role: ThreadRole, installation: Installation): 
           },
           {
             ...defaultRollupStreamConfig,
+            ...sinkLimits(settings),
             rules,
             commitAgeMsMax: settings.rollupsCommitAgeMs,
             latenessUsMax: latenessUs(settings),
@@ -90,6 +92,10 @@ export async function createRole(role: ThreadRole, installation: Installation): 
       await catalog.close()
     },
   }
+}
+
+function sinkLimits(settings: Settings) {
+  return { lagAgeMsMax: settings.lagAgeMaxSeconds * 1_000 }
 }
 
 export function latenessUs(settings: Settings): number {

@@ -158,6 +158,9 @@ export const settingsSchema = z.strictObject({
   rollupsCommitAgeMs: count
     .default(1_500)
     .describe('Provisional rollups commit when their oldest record is this old'),
+  lagAgeMaxSeconds: count
+    .default(60)
+    .describe('A sink whose oldest record not yet committed is older than this is not ready'),
   recomputeSchedule: z
     .string()
     .default('17 * * * *')

@@ -61,10 +61,12 @@ export const roleCommands: readonly CommandDefinition[] = [
   ]),
   roleCommand('writer', ['writer'], 'Only the writer of events and rejected_events', [
     'logPartitions',
+    'lagAgeMaxSeconds',
   ]),
   roleCommand('rollups', ['rollups'], 'Only the stream of provisional rollups', [
     'logPartitions',
     'allowedLatenessMinutes',
+    'lagAgeMaxSeconds',
   ]),
   roleCommand(
     'catalog',

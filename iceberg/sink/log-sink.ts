@@ -26,9 +26,10 @@ import type {
   Service,
   ServiceHealth,
 } from '../../kernel/ports.ts'
-import { blockOffset, type RecordBlock } from '../../kernel/record-block.ts'
+import type { RecordBlock } from '../../kernel/record-block.ts'
 import type { Catalog } from '../catalog.ts'
 import type { ManifestCache } from '../scan/manifest-cache.ts'
+import { createBlockCheck } from './check-block.ts'
 import {
   backoffMs,
   type Batch,
@@ -38,7 +39,7 @@ import {
   type CrashHook,
 } from './commit-batch.ts'
 import { isSamePosition, readPositions } from './positions.ts'
-import { isInsideLog, readState, startPositions, tableName } from './read-state.ts'
+import { readState, startPositions, tableName } from './read-state.ts'
 import { SinkHalt } from './sink-halt.ts'
 import type { LogPosition, SinkFill, SinkProcessor, SinkState } from './sink-processor.ts'
 import { createSinkStatus, type SinkStatus } from './sink-status.ts'
@@ -56,8 +57,12 @@ export type LogSinkConfig = {
   readonly pollPauseMs: number
   /** Health is red after so many failures in a row … */
   readonly failuresMax: number
-  /** … or when what was collected isn't committed after this long. */
+  /** … or when what was collected isn't committed, or positions aren't read, after this long … */
   readonly overdueMs: number
+  /** … or when the oldest record that isn't committed was received this long ago. */
+  readonly lagAgeMsMax: number
+  /** A sink that has halted looks again so often whether somebody has put things right. */
+  readonly haltedLookMs: number
 }
 
 export const defaultLogSinkConfig: Omit<LogSinkConfig, 'group'> = {
@@ -68,7 +73,9 @@ export const defaultLogSinkConfig: Omit<LogSinkConfig, 'group'> = {
   pollWaitMs: 250,
   pollPauseMs: 20,
   failuresMax: 5,
-  overdueMs: 60_000,
+  overdueMs: 45_000,
+  lagAgeMsMax: 60_000,
+  haltedLookMs: 30_000,
 }
 
 export type LogSinkPorts = {
@@ -113,6 +120,7 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
   let isReaderSuspect = false
   /** Ends of the log partitions, at most `lagRefreshMs` old. */
   let endsSeen: ReadonlyMap<number, number> = new Map()
+  let areEndsKnown = false
 
   function throwIfEnded(): void {
     if (ending.signal.aborted) throw new PotokError('ShuttingDown', 'the sink was told to stop')
@@ -126,9 +134,8 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
         if (ending.signal.aborted) break
         if (isReaderSuspect) await closeReader()
         if (error instanceof SinkHalt) {
-          status.halted(error)
-          logger.error({ group: config.group, ...error.context }, error.message)
-          break
+          await halt(error)
+          continue
         }
         reportFailure(error)
         await sleepPort(backoffMs(ids, status.failuresInRow()), stopping.signal)
@@ -137,15 +144,34 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
     await closeReader()
   }
 
+  /**
+   * Nothing is read, written or decided until the cause has gone: then a reset needs no restart. A reader of
+   * a log that was replaced is one of the old log. Else the sink stays in its group: gone from it, the others
+   * would take its log partitions and halt as well.
+   */
+  async function halt(error: SinkHalt): Promise<void> {
+    status.halted(error)
+    logger.error({ group: config.group, ...error.context }, error.message)
+    if (error.case === 'log_replaced') await closeReader()
+    await sleepPort(config.haltedLookMs, stopping.signal)
+  }
+
   /** Step 1. */
   async function begin(): Promise<{ state: SinkState; assignment: readonly number[] }> {
+    status.beginning()
     const stored = await readState({ catalog, clock, sleep }, processor.tables)
     isReaderSuspect = true
     reader ??= await log.openReader({ group: config.group })
     const assignment = [...reader.assignment()]
     const positions = await checkedPositions(stored, assignment)
     for (const logPartition of assignment) {
-      const { nextOffset } = positions.get(logPartition) as LogPosition
+      const position = positions.get(logPartition)
+      if (position === undefined) {
+        throw new PotokError('Unavailable', 'the log does not list a partition that it assigned', {
+          context: { logPartition },
+        })
+      }
+      const { nextOffset } = position
       if (stored.positions.size === 0 && nextOffset > 0) {
         logger.warn(
           { group: config.group, logPartition, nextOffset },
@@ -197,8 +223,8 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       await acknowledge(batch)
       if (stopping.signal.aborted) return
       const next = outcome.state
-      const isOurs = begun.assignment.every(
-        (p) => next.positions.get(p)?.nextOffset === batch.ends.get(p)?.nextOffset,
+      const isOurs = begun.assignment.every((p) =>
+        isSamePosition(next.positions.get(p), batch.ends.get(p)),
       )
       // Rows collected from here on are filtered by the state of `begin`: it must still hold.
       if (!isOurs || !processor.canRebase(next)) return
@@ -223,11 +249,13 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       const blocks = await poll(reader, waitMs)
       let polledBytes = 0
       let sliceStartMs = clock.nowMs()
+      const check = createBlockCheck(log)
       for (const block of blocks) {
-        if (!(await continues(block, ends))) return null
+        if (!(await check.continues(block, ends))) return null
         polledBytes += block.values.byteLength
         fill = processor.add(block)
         ends.set(block.logPartition, block.nextOffset)
+        status.read(block)
         firstMs ??= clock.nowMs()
         if (clock.nowMs() - sliceStartMs >= sliceMs) {
           await sleep(0)
@@ -240,8 +268,10 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       status.collected(fill.rows, firstMs)
       await lookAtEnds(nowMs)
       const isCaughtUp = assignment.every((p) => (ends.get(p) ?? 0) >= (endsSeen.get(p) ?? 0))
+      // Not after any poll that gave nothing: where each batch fails, all is waiting still.
+      const isIdle = firstMs === null && isCaughtUp && areEndsKnown
       if (firstMs !== null && isDue(fill, firstMs, nowMs, isCaughtUp)) return ends
-      if (firstMs === null && blocks.length === 0) status.succeeded()
+      if (isIdle) status.idle()
       const isSmall = polledBytes < config.pollBytes / 8
       if (isCaughtUp && isSmall && blocks.length > 0)
         await sleepPort(config.pollPauseMs, stopping.signal)
@@ -271,25 +301,6 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       isReaderSuspect = true
       throw error
     }
-  }
-
-  /**
-   * Offsets rise without repetition. False where a gap is one that retention made: then either another
-   * writer has read those records, or step 1 stops the sink. It never becomes a row that calls them empty.
-   */
-  async function continues(
-    block: RecordBlock,
-    ends: ReadonlyMap<number, number>,
-  ): Promise<boolean> {
-    const { logPartition, baseOffset, nextOffset } = block
-    const wantedOffset = ends.get(logPartition)
-    if (wantedOffset === undefined || baseOffset < wantedOffset || nextOffset <= baseOffset) {
-      throw new PotokError('DataCorrupt', 'the log handed out offsets that were not asked for', {
-        context: { logPartition, baseOffset, nextOffset, wantedOffset },
-      })
-    }
-    const firstOffset = block.count > 0 ? blockOffset(block, 0) : nextOffset
-    return firstOffset === wantedOffset || isInsideLog(log, logPartition, wantedOffset)
   }
 
   async function stage(
@@ -352,7 +363,11 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
   async function acknowledge(batch: Batch): Promise<void> {
     throwIfEnded()
     try {
-      await reader?.acknowledge(new Map([...batch.ends].map(([p, end]) => [p, end.nextOffset])))
+      // Of log partitions that it doesn't have (any more) others tell, who may be further on.
+      const owned = new Set(reader?.assignment())
+      const ends = [...batch.ends].filter(([logPartition]) => owned.has(logPartition))
+      if (ends.length === 0) return
+      await reader?.acknowledge(new Map(ends.map(([p, end]) => [p, end.nextOffset])))
     } catch (error) {
       // Displays and retention only: the next acknowledgement covers this one.
       logger.warn(
@@ -367,9 +382,12 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
     if (!status.isLagStale(nowMs, lagRefreshMs)) return
     try {
       const ranges = await log.ranges()
+      areEndsKnown = true
       endsSeen = new Map(ranges.map((range) => [range.logPartition, range.endOffset]))
       status.lag(ranges, nowMs)
     } catch (error) {
+      areEndsKnown = false
+      status.lagUnknown(nowMs)
       logger.warn({ group: config.group, error: describeError(error) }, 'the lag is unknown')
     }
   }

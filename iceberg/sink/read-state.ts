@@ -2,7 +2,7 @@
  * Step 1 of DESIGN §4: the positions and the snapshots they came from, read from the tables and nowhere
  * else, and checked against what the tables' history and the log say. The checks are pure.
  */
-import type { Clock, EventLog, LogIdentity, LogRange } from '../../kernel/ports.ts'
+import type { Clock, LogIdentity, LogRange } from '../../kernel/ports.ts'
 import type { Catalog, LoadedTable, TableIdentifier } from '../catalog.ts'
 import {
   isSameLog,
@@ -94,10 +94,11 @@ function checkTable(table: LoadedTable): Map<number, LogPosition> {
 }
 
 /**
- * Where to read on, for all log partitions: stored positions checked against the log, and beginnings for
- * partitions without one. A table that is altogether fresh begins at the log's start; its first commit then
- * stores all of them, so that a second writer with other partitions finds them. A partition that came later
- * begins at 0: nobody else could have read what is missing before the log's start.
+ * Where to read on: stored positions checked against the log, and beginnings for the assigned partitions that
+ * have none. A table that is altogether fresh begins at the log's start, in all partitions; its first commit
+ * then stores all of them, so that a second writer with other partitions finds them. A partition that came
+ * later begins at 0: nobody else could have read what is missing before the log's start. Whoever has it
+ * stores its first position; the others leave it alone, or both would be in each other's way.
  */
 export function startPositions(
   state: SinkState,
@@ -115,6 +116,8 @@ export function startPositions(
     if (stored !== undefined && !isSameLog(stored, identity)) {
       throw logReplaced(table, logPartition, stored, identity)
     }
+    const isOwn = assignment.includes(logPartition)
+    if (stored === undefined && !isFresh && !isOwn) continue
     const position: LogPosition = stored ?? {
       clusterId: identity.clusterId,
       topic: identity.topic,
@@ -123,23 +126,13 @@ export function startPositions(
       nextOffset: isFresh ? range.startOffset : 0,
       eventTimeUsMax: null,
     }
-    if (assignment.includes(logPartition)) {
+    if (isOwn) {
       const halt = outsideLog(table, range, position.nextOffset)
       if (halt !== undefined) throw halt
     }
     positions.set(logPartition, position)
   }
   return positions
-}
-
-/** A gap in what the log hands out is legitimate only if the log still has the offset before it. */
-export async function isInsideLog(
-  log: EventLog,
-  logPartition: number,
-  wantedOffset: number,
-): Promise<boolean> {
-  const range = (await log.ranges()).find((range) => range.logPartition === logPartition)
-  return range === undefined || wantedOffset >= range.startOffset
 }
 
 export function tableName(table: { readonly identifier: TableIdentifier }): string {

@@ -1,4 +1,4 @@
-/** What a sink promises beside exactly once: when it stops for good, when it commits, how it ends. */
+/** What a sink promises beside exactly once: when it halts, when it commits, how it ends. */
 import { expect, test, vi } from 'vitest'
 import { lineageOf, positionKey, readPositions } from '../../iceberg/sink/positions.ts'
 import type { TableMetadata } from '../../iceberg/spec/table-metadata.ts'
@@ -122,7 +122,7 @@ const halts: Record<string, { case: string; spoil: (world: World) => Promise<voi
 }
 
 for (const [what, { case: haltCase, spoil }] of Object.entries(halts)) {
-  test(`${what} stops the sink for good, red, with the choices`, async () => {
+  test(`${what} halts the sink, red, with the choices`, async () => {
     const world = await filledWorld(1)
     await runScenario(world, async () => {
       await spoil(world)
@@ -172,6 +172,27 @@ for (const catalog of ['memory', 'service'] as const) {
     })
   }
 }
+
+test('a halted sink keeps telling so, and goes on by itself when the cause has gone', async () => {
+  const world = await filledWorld(1)
+  await runScenario(world, async () => {
+    const { logIdentity } = world.log
+    world.log.logIdentity = { ...logIdentity, topicId: 'topic-2' }
+    const sink = world.createSink()
+    await sink.start()
+    await world.produce(5)
+    for (let minute = 0; minute < 5; minute++) {
+      await world.time.sleep(60_000)
+      expect(sink.health().details['haltCase']).toBe('log_replaced')
+    }
+    world.log.logIdentity = logIdentity
+    await world.time.sleep(60_000)
+    expect(sink.health()).toMatchObject({ ok: true, details: { state: 'running' } })
+    expect(await world.isDrained()).toBe(true)
+    await sink.stop(1_000)
+    await world.judge()
+  })
+})
 
 test('retention that overtakes a running sink stops it instead of making a gap row', async () => {
   const world = createWorld(2)
