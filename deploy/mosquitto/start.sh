@@ -28,5 +28,7 @@ cp "$here/acl" "$data/acl"
   echo "password_file $data/users"
   echo "acl_file $data/acl"
   echo "listener ${MQTT_LISTEN:-1883}"
+  # Of this listener: named before it, it would open the standard port, too.
+  echo "max_connections 20000"
 } > "$data/mosquitto.conf"
 exec mosquitto -c "$data/mosquitto.conf"
