@@ -139,7 +139,11 @@ export type LogRange = {
 
 /** Reads for one sink. Positions are the caller's: it seeks after every (re)assignment. */
 export interface LogReader {
-  /** Partitions that this reader has now; embedded: all of them. */
+  /**
+   * Partitions that this reader has now; embedded: all of them, of a group none at first and others at any
+   * time. Only partitions that were sought are handed out. One that was taken away and has come back is read
+   * on from where it was: whoever is late by that is fenced off by the table.
+   */
   assignment(): readonly number[]
   /** Next offset to read. InvalidInput below the start or above the end of the log: never a silent reset. */
   seek(logPartition: number, offset: number): Promise<void>

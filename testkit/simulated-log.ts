@@ -7,6 +7,7 @@ import type { EventLog, LogIdentity, LogRange, LogReader, LogRecord } from '../k
 import { buildBlock } from '../kernel/record-block-codec.ts'
 import type { RecordBlock } from '../kernel/record-block.ts'
 import type { Random } from './random.ts'
+import { createSimulatedGroup, type SimulatedGroup } from './simulated-group.ts'
 import type { SimulatedTime } from './simulated-time.ts'
 
 type Partition = {
@@ -20,9 +21,12 @@ export type SimulatedLog = EventLog & {
   logIdentity: LogIdentity
   /** Offsets that no record will ever have, as Kafka's aborted transactions leave them. */
   skip(logPartition: number, offsets: number): void
+  /** One more log partition, empty. */
+  grow(): void
   retain(logPartition: number, startOffset: number): void
   truncate(logPartition: number, endOffset: number): void
   readonly acknowledged: Map<string, ReadonlyMap<number, number>>
+  readonly group: SimulatedGroup
 }
 
 export function createSimulatedLog(options: {
@@ -33,6 +37,8 @@ export function createSimulatedLog(options: {
   beforeRead?: (call: 'open' | 'seek' | 'poll' | 'acknowledge') => Promise<void>
   /** Log partitions of the next reader; all where it isn't given. */
   assign?: () => readonly number[]
+  /** Readers are members of one consumer group: `log.group`. */
+  isGroup?: boolean
 }): SimulatedLog {
   const { partitionCount, time, random } = options
   const beforeRead = options.beforeRead ?? (async () => {})
@@ -47,6 +53,8 @@ export function createSimulatedLog(options: {
     if (found === undefined) throw new RangeError(`no log partition ${logPartition}`)
     return found
   }
+
+  const sharing = createSimulatedGroup({ time, random, partitionCount: () => partitions.length })
 
   function block(logPartition: number, position: number): RecordBlock | null {
     const { records, endOffset } = partition(logPartition)
@@ -83,11 +91,14 @@ export function createSimulatedLog(options: {
   }
 
   function openReader(group: string): LogReader {
-    const assignment = options.assign?.() ?? partitions.map((_, logPartition) => logPartition)
-    const positions = new Map(assignment.map((logPartition) => [logPartition, 0]))
+    const member = options.isGroup === true ? sharing.join() : null
+    const fixed = options.assign?.() ?? partitions.map((_, logPartition) => logPartition)
+    const assignment = (): readonly number[] => member?.assignment() ?? [...fixed]
+    /** Of those that were sought, also while they are taken away. */
+    const positions = new Map<number, number>()
     let isOpen = true
     return {
-      assignment: () => [...assignment],
+      assignment,
       async seek(logPartition, offset) {
         await beforeRead('seek')
         const { startOffset, endOffset } = partition(logPartition)
@@ -100,8 +111,11 @@ export function createSimulatedLog(options: {
         await beforeRead('poll')
         if (!isOpen) throw new PotokError('ShuttingDown', 'the reader is closed')
         for (let look = 0; look < 2; look++) {
+          member?.showUp()
           const blocks: RecordBlock[] = []
-          for (const [logPartition, position] of positions) {
+          for (const logPartition of assignment()) {
+            const position = positions.get(logPartition)
+            if (position === undefined) continue
             const next = random.chance(0.8) ? block(logPartition, position) : null
             if (next === null) continue
             positions.set(logPartition, next.nextOffset)
@@ -114,18 +128,22 @@ export function createSimulatedLog(options: {
       },
       async acknowledge(committed) {
         await beforeRead('acknowledge')
-        acknowledged.set(group, committed)
+        acknowledged.set(group, new Map([...(acknowledged.get(group) ?? []), ...committed]))
       },
       async close() {
         isOpen = false
+        member?.leave()
       },
     }
   }
 
   const log: SimulatedLog = {
     partitions,
-    partitionCount,
+    get partitionCount() {
+      return partitions.length
+    },
     acknowledged,
+    group: sharing,
     logIdentity: { clusterId: 'simulated', topic: 'detections', topicId: 'topic-1' },
     identity: async () => log.logIdentity,
     async append(records) {
@@ -149,6 +167,9 @@ export function createSimulatedLog(options: {
     async close() {},
     skip(logPartition, offsets) {
       partition(logPartition).endOffset += offsets
+    },
+    grow() {
+      partitions.push({ startOffset: 0, endOffset: 0, records: [] })
     },
     retain(logPartition, startOffset) {
       const cut = partition(logPartition)

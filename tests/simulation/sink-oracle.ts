@@ -143,7 +143,7 @@ export async function judgeWorld(
     for (let i = 0; i < (row['record_count'] as number); i++) take(row, first + i, what)
   }
   for (const [logPartition, { endOffset }] of log.partitions.entries()) {
-    const position = positions.get(logPartition)?.nextOffset
+    const position = positions.get(logPartition)?.nextOffset ?? 0
     if (position !== endOffset) {
       throw new Finding(
         'exactly-once',

@@ -57,6 +57,11 @@ export type WorldOptions = {
   readonly fence?: 'snapshot' | 'property'
   /** Writers get some of the log partitions each, overlapping as in a rebalance, until the faults cease. */
   readonly isSplit?: boolean
+  /**
+   * Writers are members of a consumer group whose shares change at any time, the log gets further partitions,
+   * and foreign transactions leave gaps everywhere.
+   */
+  readonly isGroup?: boolean
 }
 
 /** The parts, without faults until `chaos` says so. */
@@ -154,6 +159,7 @@ export function createWorld(seed: number, options: WorldOptions = {}) {
     time,
     random,
     ...(options.isSplit === true ? { assign: assignSome } : {}),
+    isGroup: options.isGroup === true,
     async beforeRead(call) {
       if (unlucky(0.02)) throw unavailable(`log: ${call} failed`)
     },
@@ -200,7 +206,8 @@ export function createWorld(seed: number, options: WorldOptions = {}) {
   async function produce(count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       const logPartition = random.below(log.partitionCount)
-      if (random.chance(0.05)) log.skip(logPartition, 1 + random.below(3))
+      const gapChance = options.isGroup === true ? 0.4 : 0.05
+      if (random.chance(gapChance)) log.skip(logPartition, 1 + random.below(3))
       const { endOffset } = log.partitions[logPartition] as { endOffset: number }
       const { record, kind } = randomRecord(logPartition)
       kinds.set(`${logPartition}/${endOffset}`, kind)
@@ -238,7 +245,9 @@ export function createWorld(seed: number, options: WorldOptions = {}) {
 
   async function isDrained(): Promise<boolean> {
     const positions = readPositions((await load(eventsId)).properties)
-    return log.partitions.every(({ endOffset }, p) => positions.get(p)?.nextOffset === endOffset)
+    return log.partitions.every(
+      ({ endOffset }, p) => (positions.get(p)?.nextOffset ?? 0) === endOffset,
+    )
   }
 
   return {
@@ -249,6 +258,7 @@ export function createWorld(seed: number, options: WorldOptions = {}) {
     store,
     catalog,
     catalogs,
+    isGroup: options.isGroup === true,
     memoryCatalog,
     load,
     deliver,
@@ -319,7 +329,7 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
       counts.paused++
       now.paused++
       passes = random.below(6)
-      await time.sleep(random.below(60_000))
+      await time.sleep(random.below(world.isGroup ? 300_000 : 60_000))
       now.paused--
     }
   }
@@ -348,6 +358,13 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
       if (random.chance(0.2)) retainCommitted(world)
     }
   }
+  async function sharing(): Promise<void> {
+    while (!now.isOver && world.isGroup) {
+      await time.sleep(random.below(12_000))
+      world.log.group.rebalance()
+      if (random.chance(0.1) && world.log.partitionCount < 12) world.log.grow()
+    }
+  }
   async function cameras(): Promise<void> {
     for (let left = records; left > 0; ) {
       const count = Math.min(left, 1 + random.below(12))
@@ -359,7 +376,7 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
 
   await world.createTables()
   chaos.level = 1
-  const background = [guard(supervisor()), guard(rivals()), guard(nature())]
+  const background = [supervisor(), rivals(), nature(), sharing()].map(guard)
   await cameras()
   await time.sleep(random.below(20_000))
 
@@ -373,6 +390,8 @@ async function chaosScenario(world: World, records: number): Promise<ChaosReport
   for (let round = 0; round < 200 && (now.paused > 0 || !(await world.isDrained())); round++) {
     await time.sleep(5_000)
     await world.deliver()
+    // Who was killed is found out in the end.
+    world.log.group.rebalance()
   }
   await time.sleep(30_000)
   await world.deliver()

@@ -173,6 +173,61 @@ for (const catalog of ['memory', 'service'] as const) {
   }
 }
 
+for (const fence of ['snapshot', 'property'] as const) {
+  test(`writers of one group that begin at once on empty tables share the work, and who gets no log partition is well, with a fence by ${fence}`, async () => {
+    const world = createWorld(11, { isGroup: true, partitionCount: 3, fence })
+    await runScenario(world, async () => {
+      await world.createTables()
+      world.log.skip(1, 5)
+      world.log.retain(1, 4)
+      await world.produce(30)
+      const sinks = Array.from({ length: 5 }, () => world.createSink())
+      await Promise.all(sinks.map((sink) => sink.start()))
+      for (let round = 0; round < 6; round++) {
+        await world.produce(10)
+        await world.time.sleep(10_000)
+        if (round === 3) world.log.grow()
+        world.log.group.rebalance()
+      }
+      await world.time.sleep(30_000)
+      expect(await world.isDrained()).toBe(true)
+      expect(sinks.map((sink) => sink.health().reason)).toEqual(sinks.map(() => undefined))
+      const owners = sinks.flatMap((sink) => [...sink.status().positions.keys()])
+      expect(owners.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3])
+      expect(sinks.some((sink) => sink.status().positions.size === 0)).toBe(true)
+      for (const sink of sinks) await sink.stop(1_000)
+      const stored = readPositions((await metadataOf(world)).properties)
+      expect([...stored.keys()]).toEqual([0, 1, 2, 3])
+      const gaps = await liveRows(world.store.objects, await metadataOf(world, rejectedId))
+      const first = gaps.filter((row) => row['log_partition'] === 1)
+      expect(Math.min(...first.map((row) => row['log_offset'] as number))).toBe(4)
+    })
+  })
+}
+
+test('a sink tells its log of the partitions that it has, not of those of others', async () => {
+  const world = createWorld(12, { isGroup: true, partitionCount: 2 })
+  await runScenario(world, async () => {
+    await world.createTables()
+    const sinks = [world.createSink(), world.createSink()]
+    for (const sink of sinks) await sink.start()
+    await world.time.sleep(10_000)
+    while (sinks.some((sink) => sink.status().positions.size !== 1)) {
+      world.log.group.rebalance()
+      await world.time.sleep(10_000)
+    }
+    const [mine] = [...(sinks[0]?.status().positions.keys() ?? [])]
+    // The first commit stores positions of all.
+    expect((await metadataOf(world)).snapshots).toEqual([])
+    const record = { kind: 1, receivedAtUs: 0, eventId: null, value: new Uint8Array(1) }
+    await world.log.append([{ ...record, logPartition: mine as number }])
+    await world.time.sleep(500)
+    for (const sink of sinks) await sink.stop(10_000)
+    expect((await metadataOf(world)).snapshots).toHaveLength(1)
+    expect([...(world.log.acknowledged.get('writer')?.keys() ?? [])]).toEqual([mine])
+  })
+})
+
 test('a halted sink keeps telling so, and goes on by itself when the cause has gone', async () => {
   const world = await filledWorld(1)
   await runScenario(world, async () => {

@@ -49,6 +49,13 @@ for (const fence of ['snapshot', 'property'] as const) {
     expect(total['rows']).toBeGreaterThan(100 * (total['seeds'] ?? 0))
   })
 
+  test(`so it is in a consumer group whose shares change at any time, with a fence by ${fence}`, async () => {
+    const options = { fence, isGroup: true, partitionCount: 4 }
+    const total = await runSeeds(Math.ceil(seedCount / 2), options)
+    console.info(total)
+    expect(total['rows']).toBeGreaterThan(100 * (total['seeds'] ?? 0))
+  })
+
   test(`so it is over the real catalog, several servers of it, a root whose swaps fail, with a fence by ${fence}`, async () => {
     const total = await runSeeds(Math.ceil(seedCount / 4), { catalog: 'service', fence })
     console.info(total)
