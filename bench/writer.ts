@@ -168,7 +168,7 @@ async function decode(folder: string): Promise<void> {
     parquet: { write: async () => [], close: async () => {} },
     ids: randomIds,
     clock: systemClock,
-    decoder: createDetectionDecoder(),
+    decoder: createDetectionDecoder(undefined, { lazyTexts: true }),
     hashEventId: createEventIdHasher(null),
   })
   const state = { snapshotId: null, properties: {}, positions: new Map(), tables: [] }

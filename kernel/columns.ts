@@ -62,6 +62,23 @@ export type ColumnBatch = {
   readonly columns: Readonly<Record<string, Column>>
 }
 
+/**
+ * Texts of a string column on their way into a file, well-formed UTF-8 one after another: that of row i is
+ * `bytes` from `ends[i-1]` (0 for the first) up to `ends[i]`. No string per row, nothing for V8 to collect.
+ */
+export type Utf8Column = {
+  readonly type: 'utf8'
+  readonly bytes: Uint8Array
+  readonly ends: Uint32Array
+  readonly nulls?: Uint8Array
+}
+
+/** What is to be written: a batch whose texts may be bytes. */
+export type WritableBatch = {
+  readonly rowCount: number
+  readonly columns: Readonly<Record<string, Column | Utf8Column>>
+}
+
 /** A bound as a plain value; timestamptz as microseconds, uuid as 16 bytes. */
 export type BoundValue = boolean | number | bigint | string | Uint8Array
 

@@ -14,16 +14,29 @@ import {
   type Rejection,
 } from './detection.ts'
 import { decodeDetectionPlainly } from './decode-detection-plain.ts'
-import { createScannedDetection, scanDetection, type ScannedDetection } from './scan-detection.ts'
+import {
+  createScannedDetection,
+  furtherBytesMax,
+  scanDetection,
+  type ScannedDetection,
+  writeFurtherFields,
+} from './scan-detection.ts'
 
 export type ScanningDetectionDecoder = DetectionDecoder & {
   /** Where the scanner found the fields, if it decoded the last item; null if the plain way did. */
   readonly scanned: ScannedDetection | null
+  /** Makes the texts of `detection` where `lazyTexts` left them in the bytes of the last item. */
+  readTexts(): void
 }
 
 export type DecoderOptions = {
   /** False leaves `plateNumber` and `attributes` null: enough to check an item and to route it. */
   readonly texts?: boolean
+  /**
+   * True: of an item that the scanner decoded, `detection` has the numbers and texts with escapes only;
+   * `scanned` says where the others are, for those who go on with bytes.
+   */
+  readonly lazyTexts?: boolean
 }
 
 export function createDetectionDecoder(
@@ -31,6 +44,7 @@ export function createDetectionDecoder(
   options: DecoderOptions = {},
 ): ScanningDetectionDecoder {
   const withTexts = options.texts !== false
+  const isLazy = options.lazyTexts === true
   const speedMilliMax = Math.floor(rules.speedKmhMax * 1_000)
   const scan = createScannedDetection()
   const kvfvIds = createTextCache(16_384)
@@ -61,27 +75,32 @@ export function createDetectionDecoder(
     }
     detection.plateNumber = null
     detection.cameraEventId = null
-    if (scan.plateStart >= 0) {
-      if (scan.plateEscaped) {
-        const plate = unescape(buffer, scan.plateStart, scan.plateEnd)
-        if (plate === null) return false
-        if (withTexts) detection.plateNumber = plate
-      } else if (withTexts) {
-        detection.plateNumber = shortText(buffer, scan.plateStart, scan.plateEnd)
-      }
+    detection.attributes = null
+    if (scan.plateStart >= 0 && scan.plateEscaped) {
+      const plate = unescape(buffer, scan.plateStart, scan.plateEnd)
+      if (plate === null) return false
+      if (withTexts) detection.plateNumber = plate
     }
-    if (scan.eventIdStart >= 0) {
-      detection.cameraEventId = scan.eventIdEscaped
-        ? unescape(buffer, scan.eventIdStart, scan.eventIdEnd)
-        : shortText(buffer, scan.eventIdStart, scan.eventIdEnd)
+    if (scan.eventIdStart >= 0 && scan.eventIdEscaped) {
+      detection.cameraEventId = unescape(buffer, scan.eventIdStart, scan.eventIdEnd)
       if (detection.cameraEventId === null) return false
     }
-    detection.attributes =
-      withTexts && scan.furtherCount > 0 ? furtherText(buffer, scan, shortAttributes) : null
-    detection.kvfvId = kvfvIds(buffer, scan.kvfvStart, scan.kvfvEnd)
     detection.eventTimeUs = scan.eventTimeUs
     detection.speedMilli = scan.speedMilli
+    if (!isLazy) readScanned()
     return true
+  }
+
+  function readScanned(): void {
+    detection.kvfvId = kvfvIds(buffer, scan.kvfvStart, scan.kvfvEnd)
+    if (scan.eventIdStart >= 0 && !scan.eventIdEscaped) {
+      detection.cameraEventId = shortText(buffer, scan.eventIdStart, scan.eventIdEnd)
+    }
+    if (!withTexts) return
+    if (scan.plateStart >= 0 && !scan.plateEscaped) {
+      detection.plateNumber = shortText(buffer, scan.plateStart, scan.plateEnd)
+    }
+    if (scan.furtherCount > 0) detection.attributes = furtherText(buffer, scan, shortAttributes)
   }
 
   return {
@@ -89,6 +108,9 @@ export function createDetectionDecoder(
     rejection,
     get scanned() {
       return scanned
+    },
+    readTexts() {
+      if (isLazy && scanned !== null) readScanned()
     },
     decode(bytes, start, end, receivedAtUs) {
       if (
@@ -166,27 +188,11 @@ function furtherText(
   scan: ScannedDetection,
   cached: (bytes: Buffer, start: number, end: number) => string,
 ): string {
-  const { further, furtherCount } = scan
-  const spanStart = further[0] as number
-  const spanEnd = further[furtherCount * 4 - 1] as number
-  if (spanEnd - spanStart + 2 > scratchBytes) return joinedText(buffer, scan)
-  let length = 0
-  scratch[length++] = 0x7b
-  for (let at = 0; at < furtherCount * 4; at += 4) {
-    if (at > 0) scratch[length++] = 0x2c
-    length = copy(buffer, further[at] as number, further[at + 1] as number, length)
-    scratch[length++] = 0x3a
-    length = copy(buffer, further[at + 2] as number, further[at + 3] as number, length)
-  }
-  scratch[length++] = 0x7d
+  if (furtherBytesMax(scan) > scratchBytes) return joinedText(buffer, scan)
+  const length = writeFurtherFields(scratch, 0, buffer, scan)
   // Lane and direction repeat; longer texts hardly do, and would fill the cache.
   if (length <= cachedBytesMax) return cached(scratch, 0, length)
   return scan.ascii ? scratch.toString('latin1', 0, length) : scratch.toString('utf8', 0, length)
-}
-
-function copy(buffer: Buffer, start: number, end: number, to: number): number {
-  for (let i = start; i < end; i++) scratch[to++] = buffer[i] as number
-  return to
 }
 
 function joinedText(buffer: Buffer, scan: ScannedDetection): string {

@@ -1,6 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createDetectionDecoder } from './decode-detection.ts'
 import type { Detection } from './detection.ts'
 import { canonicalFields } from './event-id-canonical.ts'
 import { createEventIdHasher, type EventIdOptions } from './event-id.ts'
@@ -127,6 +128,89 @@ describe('event id', () => {
     expect(idOf({ attributes: first }, null, options)).toBe(idOf())
     expect(idOf({ attributes: again }, null, options)).toBe(idOf())
     expect(idOf({ attributes: '{"sent_at":1}' }, null, options)).toBe(idOf({ attributes: null }))
+  })
+})
+
+describe('event id from the bytes that the scanner found', () => {
+  const lazy = createDetectionDecoder(undefined, { lazyTexts: true })
+  const now = Date.UTC(2025, 3, 6) * 1_000
+
+  /** The id from bytes, null where they are left to the texts; and the id from texts. */
+  function idsOf(item: string, key: Uint8Array | null = null): [string | null, string] {
+    const bytes = Buffer.from(`..${item}..`)
+    expect(lazy.decode(bytes, 2, bytes.length - 2, now)).toBe(true)
+    const hash = createEventIdHasher(key)
+    const out = new Uint8Array(16)
+    const isTaken = lazy.scanned !== null && hash.ofScanned?.(bytes, lazy.scanned, out, 0) === true
+    const fromBytes = isTaken ? Buffer.from(out).toString('hex') : null
+    lazy.readTexts()
+    hash(lazy.detection, out, 0)
+    return [fromBytes, Buffer.from(out).toString('hex')]
+  }
+  const head = '"kvfv_id":"КV1","timestamp":"2025-04-05T10:15:30.25Z","vehicle_speed":85.2'
+
+  it('is the id of its texts, or is left to them', () => {
+    const key = fc.string({
+      unit: fc.constantFrom(...Array.from('abAB!~_ éя€😀\uffee"\\')),
+      maxLength: 3,
+    })
+    const value = fc.oneof(
+      fc.string({ unit: 'grapheme', maxLength: 8 }).map((text) => JSON.stringify(text)),
+      fc.json({ maxDepth: 1 }),
+      fc.constantFrom(
+        '1.0',
+        '-0',
+        '-0.5',
+        '1e2',
+        '0.0000001',
+        '123456789012345',
+        '1234567890123456',
+      ),
+      fc.double({ noNaN: true, noDefaultInfinity: true }).map((number) => JSON.stringify(number)),
+    )
+    const plate = fc.constantFrom('', ',"plate_number":"А1"', ',"plate_number":"\\u04101"')
+    const own = fc.constantFrom('', '', ',"event_id":"e-1"', ',"event_id":17', ',"event_id":"\\n"')
+    const members = fc.array(fc.tuple(key, value), { maxLength: 6 })
+    const keys = fc.option(fc.uint8Array({ minLength: 1, maxLength: 5 }))
+    let taken = 0
+    fc.assert(
+      fc.property(
+        plate,
+        own,
+        members,
+        keys,
+        fc.constantFrom('', ' '),
+        (p, o, all, secret, space) => {
+          const further = all.map(([k, v]) => `,${space}${JSON.stringify(k)}:${space}${v}`).join('')
+          const [fromBytes, fromTexts] = idsOf(`{${head}${p}${o}${further}}`, secret)
+          if (fromBytes === null) return
+          expect(fromBytes).toBe(fromTexts)
+          taken++
+        },
+      ),
+      { numRuns: 2_000 },
+    )
+    expect(taken).toBeGreaterThan(200)
+  })
+
+  it.each([
+    ['{"lane":2,"direction":"N","note":"€","x":-0.5}', true],
+    ['{"a":[]}', false],
+    ['{"a":"\\n"}', false],
+    ['{"a":1.0}', false],
+    ['{"a":-0}', false],
+    ['{"\uffee":1}', false],
+  ])('is taken of further fields such as %s: %s', (further, isTaken) => {
+    const [fromBytes, fromTexts] = idsOf(`{${head},${further.slice(1)}`)
+    expect(fromBytes).toBe(isTaken ? fromTexts : null)
+  })
+
+  it('leaves it to the texts where fields are left out', () => {
+    const bytes = Buffer.from(`{${head},"sent_at":1}`)
+    lazy.decode(bytes, 0, bytes.length, now)
+    const hash = createEventIdHasher(null, { excludedFields: ['sent_at'] })
+    const scan = lazy.scanned
+    expect(scan !== null && hash.ofScanned?.(bytes, scan, new Uint8Array(16), 0)).toBe(false)
   })
 })
 

@@ -14,11 +14,26 @@
  * one can be reversed by trying them all.
  */
 import type { Detection } from './detection.ts'
-import { createHmacSha256, sha256 } from './event-id-digest.ts'
+import { createHmacSha256, createSha256 } from './event-id-digest.ts'
 import { canonicalFields } from './event-id-canonical.ts'
 import { writeFlatFields } from './event-id-flat.ts'
+import { writeScannedFields } from './event-id-scanned.ts'
+import { furtherBytesMax, type ScannedDetection } from './scan-detection.ts'
 
-export type EventIdHasher = (detection: Detection, out: Uint8Array, at: number) => void
+export type EventIdHasher = {
+  /** Writes the id to `out[at …]`. */
+  (detection: Detection, out: Uint8Array, at: number): void
+  /**
+   * The same, from the bytes of a scanned detection. False where that takes its texts; then nothing was
+   * written.
+   */
+  readonly ofScanned?: (
+    bytes: Uint8Array,
+    scan: ScannedDetection,
+    out: Uint8Array,
+    at: number,
+  ) => boolean
+}
 
 export const eventIdBytes = 16
 
@@ -36,7 +51,7 @@ export function createEventIdHasher(
   options: EventIdOptions = {},
 ): EventIdHasher {
   const excluded = new Set(options.excludedFields)
-  const digest = key === null ? sha256 : createHmacSha256(key)
+  const digest = key === null ? createSha256() : createHmacSha256(key)
   const canonicalTexts = new Map<string, string | null>()
   let scratch = Buffer.alloc(1_024)
   let length = 0
@@ -99,13 +114,26 @@ export function createEventIdHasher(
     optionalText(canonical(attributes))
   }
 
-  return (detection, out, at) => {
+  function instant(eventTimeUs: number): void {
+    // Two's complement in two halves: ⌊us / 2³²⌋ is negative before 1970, as it must be.
+    uint32((eventTimeUs % 4_294_967_296) | 0)
+    uint32(Math.floor(eventTimeUs / 4_294_967_296))
+  }
+  function span(bytes: Uint8Array, start: number, end: number, lengthPlus: number): void {
+    uint32(end - start + lengthPlus)
+    room(end - start)
+    for (let i = start; i < end; i++) scratch[length++] = bytes[i] as number
+  }
+  function finish(out: Uint8Array, at: number): void {
+    const binary = digest(scratch, length)
+    for (let i = 0; i < eventIdBytes; i++) out[at + i] = binary.charCodeAt(i)
+  }
+
+  function ofDetection(detection: Detection, out: Uint8Array, at: number): void {
     length = 0
     byte(formatVersion)
     text(detection.kvfvId, 0)
-    // Two's complement in two halves: ⌊us / 2³²⌋ is negative before 1970, as it must be.
-    uint32((detection.eventTimeUs % 4_294_967_296) | 0)
-    uint32(Math.floor(detection.eventTimeUs / 4_294_967_296))
+    instant(detection.eventTimeUs)
     if (detection.cameraEventId !== null) {
       byte(1)
       text(detection.cameraEventId, 0)
@@ -115,9 +143,45 @@ export function createEventIdHasher(
       optionalText(detection.plateNumber)
       furtherFields(detection.attributes)
     }
-    const binary = digest(scratch, length)
-    for (let i = 0; i < eventIdBytes; i++) out[at + i] = binary.charCodeAt(i)
+    finish(out, at)
   }
+
+  function ofScanned(
+    bytes: Uint8Array,
+    scan: ScannedDetection,
+    out: Uint8Array,
+    at: number,
+  ): boolean {
+    length = 0
+    byte(formatVersion)
+    span(bytes, scan.kvfvStart, scan.kvfvEnd, 0)
+    instant(scan.eventTimeUs)
+    if (scan.eventIdStart >= 0) {
+      if (scan.eventIdEscaped) return false
+      byte(1)
+      span(bytes, scan.eventIdStart, scan.eventIdEnd, 0)
+    } else {
+      byte(2)
+      uint32(scan.speedMilli)
+      if (scan.plateStart < 0) uint32(0)
+      else if (scan.plateEscaped) return false
+      else span(bytes, scan.plateStart, scan.plateEnd, 1)
+      if (scan.furtherCount === 0) {
+        uint32(0)
+      } else {
+        if (excluded.size > 0) return false
+        room(4 + furtherBytesMax(scan))
+        const fieldBytes = writeScannedFields(scratch, length + 4, bytes, scan)
+        if (fieldBytes === 0) return false
+        uint32(fieldBytes + 1)
+        length += fieldBytes
+      }
+    }
+    finish(out, at)
+    return true
+  }
+
+  return Object.assign(ofDetection, { ofScanned })
 }
 
 function writeText(to: Buffer, start: number, value: string): number {

@@ -3,7 +3,7 @@
  * contract suite per port (`testkit/contracts/`) runs over every adapter.
  * A location is an absolute URI: `file:///…` or `s3://…`.
  */
-import type { ColumnBatch, ColumnStats, TableDefinition } from './columns.ts'
+import type { ColumnBatch, ColumnStats, TableDefinition, WritableBatch } from './columns.ts'
 import type { RecordBlock } from './record-block.ts'
 
 /** Wall clock, a port so that what plans and decides can be run from a seed. */
@@ -170,7 +170,7 @@ export interface ParquetWriter {
    */
   write(
     definition: TableDefinition,
-    batch: ColumnBatch,
+    batch: WritableBatch,
     locationOf: (partitionDay: number | null) => string,
   ): Promise<WrittenFile[]>
   close(): Promise<void>

@@ -54,6 +54,30 @@ export function createScannedDetection(): ScannedDetection {
   }
 }
 
+/** So many bytes the further members have at most, as one JSON object. */
+export function furtherBytesMax({ further, furtherCount }: ScannedDetection): number {
+  return (further[furtherCount * 4 - 1] as number) - (further[0] as number) + 2
+}
+
+/** The further members (one at least) as one JSON object, without the white space between them. Gives its end. */
+export function writeFurtherFields(
+  to: Uint8Array,
+  at: number,
+  bytes: Uint8Array,
+  { further, furtherCount }: ScannedDetection,
+): number {
+  for (let i = 0; i < furtherCount * 4; i += 4) {
+    to[at++] = i === 0 ? 0x7b : 0x2c
+    const keyEnd = further[i + 1] as number
+    for (let p = further[i] as number; p < keyEnd; p++) to[at++] = bytes[p] as number
+    to[at++] = 0x3a
+    const valueEnd = further[i + 3] as number
+    for (let p = further[i + 2] as number; p < valueEnd; p++) to[at++] = bytes[p] as number
+  }
+  to[at++] = 0x7d
+  return at
+}
+
 const fieldBit = {
   none: 0,
   kvfvId: 1,

@@ -2,7 +2,7 @@
  * ParquetWriter for tests of protocols: the rows of a day become one JSON object in the store. Same promises
  * about days and locations as the real writer; no statistics, no sorting.
  */
-import type { Column, ColumnBatch, TableDefinition } from '../kernel/columns.ts'
+import type { Column, TableDefinition, Utf8Column, WritableBatch } from '../kernel/columns.ts'
 import type { ObjectStore, ParquetWriter, WrittenFile } from '../kernel/ports.ts'
 import { dayOfUs } from '../kernel/time.ts'
 
@@ -47,19 +47,26 @@ export async function readMemoryParquet(
 }
 
 /** Rows as objects, for judging batches in tests. */
-export function rowsOf(definition: TableDefinition, batch: ColumnBatch): MemoryRow[] {
+export function rowsOf(definition: TableDefinition, batch: WritableBatch): MemoryRow[] {
   return Array.from({ length: batch.rowCount }, (_, row) =>
     Object.fromEntries(
-      definition.columns.map(({ name }) => [name, valueOf(batch.columns[name] as Column, row)]),
+      definition.columns.map(({ name }) => [
+        name,
+        valueOf(batch.columns[name] as Column | Utf8Column, row),
+      ]),
     ),
   )
 }
 
-function valueOf(column: Column, row: number): unknown {
+function valueOf(column: Column | Utf8Column, row: number): unknown {
   if (column.type === 'string') return column.values[row]
   if (column.nulls?.[row] === 1) return null
   if (column.type === 'uuid') {
     return Buffer.from(column.values.subarray(row * 16, row * 16 + 16)).toString('hex')
+  }
+  if (column.type === 'utf8') {
+    const start = row === 0 ? 0 : (column.ends[row - 1] as number)
+    return Buffer.from(column.bytes.subarray(start, column.ends[row])).toString('utf8')
   }
   if (column.type === 'map<int,long>') {
     const start = row === 0 ? 0 : (column.ends[row - 1] as number)

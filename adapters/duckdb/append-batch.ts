@@ -10,7 +10,7 @@
 import assert from 'node:assert/strict'
 import { type DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api'
 import duckdb from '@duckdb/node-bindings'
-import type { Column, ColumnBatch, TableDefinition } from '../../kernel/columns.ts'
+import type { Column, TableDefinition, Utf8Column, WritableBatch } from '../../kernel/columns.ts'
 import { logicalType } from './column-types.ts'
 
 const chunkRows = duckdb.vector_size()
@@ -25,12 +25,13 @@ export async function appendBatch(
   connection: DuckDBConnection,
   tableName: string,
   definition: TableDefinition,
-  batch: ColumnBatch,
+  batch: WritableBatch,
 ): Promise<void> {
   const columns = definition.columns.map((column) => {
     const values = batch.columns[column.name]
     assert(values !== undefined, `the batch lacks the column ${column.name}`)
-    assert(values.type === column.type, `${column.name} is ${values.type}, not ${column.type}`)
+    const type = values.type === 'utf8' ? 'string' : values.type
+    assert(type === column.type, `${column.name} is ${values.type}, not ${column.type}`)
     assert(rowCountOf(values) >= batch.rowCount, `${column.name} has too few values`)
     return values
   })
@@ -43,7 +44,13 @@ export async function appendBatch(
       const to = Math.min(from + chunkRows, batch.rowCount)
       duckdb.data_chunk_reset(chunk)
       for (let c = 0; c < columns.length; c++) {
-        fillVector(duckdb.data_chunk_get_vector(chunk, c), columns[c] as Column, from, to, scratch)
+        fillVector(
+          duckdb.data_chunk_get_vector(chunk, c),
+          columns[c] as Column | Utf8Column,
+          from,
+          to,
+          scratch,
+        )
       }
       duckdb.data_chunk_set_size(chunk, to - from)
       appender.appendDataChunk(appendable)
@@ -58,8 +65,8 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-function rowCountOf(column: Column): number {
-  if (column.type === 'map<int,long>') return column.ends.length
+function rowCountOf(column: Column | Utf8Column): number {
+  if (column.type === 'map<int,long>' || column.type === 'utf8') return column.ends.length
   return column.type === 'uuid' ? column.values.length / 16 : column.values.length
 }
 
@@ -75,7 +82,7 @@ class Scratch {
 
 function fillVector(
   vector: duckdb.Vector,
-  column: Column,
+  column: Column | Utf8Column,
   from: number,
   to: number,
   scratch: Scratch,
@@ -84,6 +91,9 @@ function fillVector(
     case 'string':
       fillStrings(vector, column.values, from, to, scratch)
       return
+    case 'utf8':
+      fillUtf8(vector, column, from, to, scratch)
+      break
     case 'timestamptz':
       fillMicros(vector, column.values, from, to, scratch)
       break
@@ -217,6 +227,45 @@ function fillMaps(
   copy(duckdb.struct_vector_get_child(entries, 1), column.values, base, start)
 }
 
+/**
+ * Texts of up to 12 bytes stand in their slots, the longer ones of a chunk are given at once with all that
+ * stands between them, as in `pointToLong`.
+ */
+function fillUtf8(
+  vector: duckdb.Vector,
+  column: Utf8Column,
+  from: number,
+  to: number,
+  scratch: Scratch,
+): void {
+  const { bytes: slots, words, long } = scratch
+  const { bytes, ends } = column
+  const base = from === 0 ? 0 : (ends[from - 1] as number)
+  let longCount = 0
+  let start = base
+  for (let i = from, w = 0; i < to; i++, w += 4) {
+    const end = ends[i] as number
+    const length = end - start
+    words[w] = length
+    if (length > inlineBytesMax) {
+      long[longCount++] = i - from
+      long[longCount++] = start - base
+      long[longCount++] = end - base
+    } else {
+      words[w + 1] = 0
+      words[w + 2] = 0
+      words[w + 3] = 0
+      for (let p = start, slot = w * 4 + 4; p < end; p++) slots[slot++] = bytes[p] as number
+    }
+    start = end
+  }
+  if (longCount > 0) {
+    const texts = bytes.subarray(base, start)
+    pointToLong(vector, long, longCount, texts, words)
+  }
+  copy(vector, slots, 0, (to - from) * stringBytes)
+}
+
 function fillStrings(
   vector: duckdb.Vector,
   values: readonly (string | null)[],
@@ -252,7 +301,9 @@ function fillStrings(
     }
     previous = text
   }
-  if (longCount > 0) pointToLong(vector, longCount, textEnd, scratch)
+  if (longCount > 0) {
+    pointToLong(vector, long, longCount, scratch.text.subarray(0, textEnd), scratch.words)
+  }
   copy(vector, bytes, 0, rows * stringBytes)
   if (hasNulls) flushValidity(vector, validity)
 }
@@ -305,15 +356,18 @@ function encodeLong(text: string, start: number, scratch: Scratch): number {
  */
 function pointToLong(
   vector: duckdb.Vector,
+  long: Uint32Array,
   longCount: number,
-  textEnd: number,
-  scratch: Scratch,
+  text: Uint8Array,
+  words: Uint32Array,
 ): void {
-  const { long, words, text } = scratch
-  duckdb.vector_assign_string_element_len(vector, 0, text.subarray(0, textEnd))
+  duckdb.vector_assign_string_element_len(vector, 0, text)
   const slot = duckdb.vector_get_data(vector, stringBytes)
   const [length, , low, high] = new Uint32Array(slot.buffer, slot.byteOffset, 4)
-  assert(length === textEnd && low !== undefined && high !== undefined, 'the slot holds the text')
+  assert(
+    length === text.length && low !== undefined && high !== undefined,
+    'the slot holds the text',
+  )
   for (let i = 0; i < longCount; i += 3) {
     const start = long[i + 1] as number
     const word = (long[i] as number) * 4

@@ -1,6 +1,6 @@
 /**
- * Parquet files of all potok's tables, by DuckDB's COPY (docs/adr/0002): each day of a batch goes through a
- * temporary table into one sorted file, one after another, so memory is bounded by the batch.
+ * Parquet files of all potok's tables, by DuckDB's COPY (docs/adr/0002): a batch goes through a temporary
+ * table into one sorted file a day, one after another, so memory is bounded by the batch.
  * Sorting, encoding and compression run on DuckDB's threads; only filling the table uses the caller's.
  *
  * Columns are OPTIONAL in the file even where the table requires them (COPY can't do otherwise); Iceberg
@@ -9,10 +9,11 @@
 import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import type { DuckDBConnection } from '@duckdb/node-api'
-import type { ColumnBatch, TableDefinition } from '../../kernel/columns.ts'
+import type { TableDefinition, WritableBatch } from '../../kernel/columns.ts'
 import { PotokError } from '../../kernel/errors.ts'
 import type { ObjectStore, ParquetWriter, WrittenFile } from '../../kernel/ports.ts'
 import { appendBatch } from './append-batch.ts'
+import { type BatchDay, daysOfBatch } from './batch-days.ts'
 import { fieldIdsOption, sqlTypes } from './column-types.ts'
 import { createConnectionPool } from './connection-pool.ts'
 import {
@@ -22,7 +23,6 @@ import {
   readCopyAnswer,
 } from './file-statistics.ts'
 import { type DuckDb, duckDbError, sqlName, sqlText } from './instance.ts'
-import { splitByDay } from './split-days.ts'
 
 export type DuckDbParquetWriterOptions = {
   readonly store: ObjectStore
@@ -50,9 +50,10 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
       return pool.use(async (connection) => {
         const written: WrittenFile[] = []
         try {
-          for (const { day, batch: ofDay } of splitByDay(definition, batch)) {
-            await fillTable(connection, definition, ofDay)
-            written.push(await writeFile(connection, definition, day, locationOf(day)))
+          const days = daysOfBatch(definition, batch)
+          if (days.length > 0) await fillTable(connection, definition, batch)
+          for (const day of days) {
+            written.push(await writeFile(connection, definition, day, locationOf(day.day)))
           }
         } finally {
           await connection.run(`DROP TABLE IF EXISTS temp.${tableName}`)
@@ -68,16 +69,20 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
   async function writeFile(
     connection: DuckDBConnection,
     definition: TableDefinition,
-    partitionDay: number | null,
+    { day, where }: BatchDay,
     location: string,
   ): Promise<WrittenFile> {
     const path = await store.stagingPath(location)
     try {
-      const { recordCount, statistics } = await copyTo(connection, definition, path)
-      const nanCounts = await countNan(connection, columnsWithNan(definition.columns, statistics))
+      const { recordCount, statistics } = await copyTo(connection, definition, where, path)
+      const nanCounts = await countNan(
+        connection,
+        columnsWithNan(definition.columns, statistics),
+        where,
+      )
       const columns = columnStatistics(definition.columns, statistics, nanCounts)
       const { sizeBytes } = await store.adopt(path, location)
-      return { location, partitionDay, recordCount, fileSizeBytes: sizeBytes, columns }
+      return { location, partitionDay: day, recordCount, fileSizeBytes: sizeBytes, columns }
     } catch (error) {
       await rm(path, { force: true })
       throw error
@@ -87,11 +92,13 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
   async function copyTo(
     connection: DuckDBConnection,
     definition: TableDefinition,
+    where: string | null,
     path: string,
   ): Promise<CopyAnswer> {
     const columns = definition.columns.map(({ name }) => sqlName(name)).join(', ')
     const order = definition.sortBy.map((name) => `${sqlName(name)} ASC NULLS LAST`).join(', ')
     const sql = `COPY (SELECT ${columns} FROM temp.${tableName}
+      ${where === null ? '' : `WHERE ${where}`}
       ${order === '' ? '' : `ORDER BY ${order}`}) TO ${sqlText(path)} (
         FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL ${level},
         ROW_GROUP_SIZE ${Math.max(definition.rowGroupRows, rowGroupRowsMin)},
@@ -110,7 +117,7 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
 async function fillTable(
   connection: DuckDBConnection,
   definition: TableDefinition,
-  batch: ColumnBatch,
+  batch: WritableBatch,
 ): Promise<void> {
   const columns = definition.columns
     .map(({ name, type }) => `${sqlName(name)} ${sqlTypes[type]}`)
@@ -127,15 +134,18 @@ async function fillTable(
 async function countNan(
   connection: DuckDBConnection,
   names: readonly string[],
+  where: string | null,
 ): Promise<Map<string, number>> {
   if (names.length === 0) return new Map()
   const counts = names.map((name) => `count(*) FILTER (isnan(${sqlName(name)}))`).join(', ')
-  const reader = await connection.runAndReadAll(`SELECT ${counts} FROM temp.${tableName}`)
+  const reader = await connection.runAndReadAll(
+    `SELECT ${counts} FROM temp.${tableName}${where === null ? '' : ` WHERE ${where}`}`,
+  )
   const row = reader.getRowsJson()[0] ?? []
   return new Map(names.map((name, index) => [name, Number(row[index])]))
 }
 
-function assertNoMissing(definition: TableDefinition, batch: ColumnBatch): void {
+function assertNoMissing(definition: TableDefinition, batch: WritableBatch): void {
   for (const { name, required } of definition.columns) {
     const column = batch.columns[name]
     if (!required || column === undefined) continue

@@ -1,10 +1,16 @@
 /**
  * Rows of `events` and `rejected_events` on their way to Parquet, as typed columns that grow by doubling
  * and are used again for the next batch. How many rows they may hold is the sink's limit, not theirs.
- * No object per row: at 1 M rows those would cost more than the decoding.
+ * No object and no string per row: at 1 M rows those would cost more than the decoding.
  */
-import type { ColumnBatch } from '../../kernel/columns.ts'
+import type { ColumnBatch, WritableBatch } from '../../kernel/columns.ts'
 import type { Detection } from '../../kernel/detection.ts'
+import {
+  furtherBytesMax,
+  type ScannedDetection,
+  writeFurtherFields,
+} from '../../kernel/scan-detection.ts'
+import { TextColumn } from './text-column.ts'
 
 const rowsMin = 16_384
 const uuidBytes = 16
@@ -13,11 +19,11 @@ export class EventColumns {
   rowCount = 0
   private capacity = 0
   eventIds = new Uint8Array(0)
-  private kvfvIds: string[] = []
+  private readonly kvfvIds = new TextColumn()
   private eventTimes = new Float64Array(0)
   private speeds = new Float64Array(0)
-  private plates: (string | null)[] = []
-  private attributes: (string | null)[] = []
+  private readonly plates = new TextColumn()
+  private readonly attributes = new TextColumn()
   private receivedAt = new Float64Array(0)
   private logEpochs = new Int32Array(0)
   private logPartitions = new Int32Array(0)
@@ -28,9 +34,7 @@ export class EventColumns {
   /** Room for so many further rows; called once per block, so that `append` needn't look. */
   reserve(rows: number): void {
     const needed = this.rowCount + rows
-    // A writer may have transferred the buffers away; then they are made anew.
-    const isLost = this.capacity > 0 && this.eventTimes.length === 0
-    if (needed <= this.capacity && !isLost) return
+    if (needed <= this.capacity) return
     let capacity = Math.max(rowsMin, this.capacity)
     while (capacity < needed) capacity *= 2
     this.eventIds = grown(this.eventIds, new Uint8Array(capacity * uuidBytes))
@@ -41,24 +45,29 @@ export class EventColumns {
     this.logPartitions = grown(this.logPartitions, new Int32Array(capacity))
     this.logOffsets = grown(this.logOffsets, new BigInt64Array(capacity))
     this.logOffsetWords = new Uint32Array(this.logOffsets.buffer)
+    for (const texts of [this.kvfvIds, this.plates, this.attributes]) texts.reserveRows(capacity)
     this.capacity = capacity
   }
 
-  /** The event id is put at `eventIds[16 · row]` by the caller. Gives the row. */
+  /**
+   * The event id is put at `eventIds[16 · row]` by the caller. Gives the row. Where the scanner decoded it,
+   * texts come as they stand in `bytes`, but for a plate with escapes, which the detection has.
+   */
   append(
     detection: Detection,
+    scan: ScannedDetection | null,
+    bytes: Uint8Array,
     receivedAtUs: number,
     logEpoch: number,
     logPartition: number,
     logOffset: number,
   ): number {
     const row = this.rowCount++
-    this.kvfvIds[row] = detection.kvfvId
+    if (scan === null) this.appendTexts(detection)
+    else this.appendScanned(detection, scan, bytes)
     this.eventTimes[row] = detection.eventTimeUs
     // Division by 1000 is correctly rounded: the double nearest to the decimal, in every language.
     this.speeds[row] = detection.speedMilli / 1_000
-    this.plates[row] = detection.plateNumber
-    this.attributes[row] = detection.attributes
     this.receivedAt[row] = receivedAtUs
     this.logEpochs[row] = logEpoch
     this.logPartitions[row] = logPartition
@@ -67,24 +76,46 @@ export class EventColumns {
     return row
   }
 
-  clear(): void {
-    this.rowCount = 0
-    this.kvfvIds = []
-    this.plates = []
-    this.attributes = []
+  private appendTexts(detection: Detection): void {
+    this.kvfvIds.appendText(detection.kvfvId)
+    this.plates.appendText(detection.plateNumber)
+    this.attributes.appendText(detection.attributes)
   }
 
-  batch(): ColumnBatch {
+  private appendScanned(detection: Detection, scan: ScannedDetection, bytes: Uint8Array): void {
+    this.kvfvIds.appendBytes(bytes, scan.kvfvStart, scan.kvfvEnd)
+    if (scan.plateStart < 0 || scan.plateEscaped) this.plates.appendText(detection.plateNumber)
+    else this.plates.appendBytes(bytes, scan.plateStart, scan.plateEnd)
+    if (scan.furtherCount === 0) {
+      this.attributes.appendText(null)
+      return
+    }
+    this.attributes.room(furtherBytesMax(scan))
+    this.attributes.length = writeFurtherFields(
+      this.attributes.bytes,
+      this.attributes.length,
+      bytes,
+      scan,
+    )
+    this.attributes.end()
+  }
+
+  clear(): void {
+    this.rowCount = 0
+    for (const texts of [this.kvfvIds, this.plates, this.attributes]) texts.clear()
+  }
+
+  batch(): WritableBatch {
     const rows = this.rowCount
     return {
       rowCount: rows,
       columns: {
         event_id: { type: 'uuid', values: this.eventIds.subarray(0, rows * uuidBytes) },
-        kvfv_id: { type: 'string', values: this.kvfvIds },
+        kvfv_id: this.kvfvIds.column(),
         event_time: { type: 'timestamptz', values: this.eventTimes.subarray(0, rows) },
         vehicle_speed: { type: 'double', values: this.speeds.subarray(0, rows) },
-        plate_number: { type: 'string', values: this.plates },
-        attributes: { type: 'string', values: this.attributes },
+        plate_number: this.plates.column(),
+        attributes: this.attributes.column(),
         received_at: { type: 'timestamptz', values: this.receivedAt.subarray(0, rows) },
         log_epoch: { type: 'int', values: this.logEpochs.subarray(0, rows) },
         log_partition: { type: 'int', values: this.logPartitions.subarray(0, rows) },

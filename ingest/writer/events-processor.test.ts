@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { LoadedTable } from '../../iceberg/catalog.ts'
 import type { LogPosition, SinkState } from '../../iceberg/sink/sink-processor.ts'
-import type { ColumnBatch, TableDefinition } from '../../kernel/columns.ts'
+import type { TableDefinition, WritableBatch } from '../../kernel/columns.ts'
 import { createDetectionDecoder } from '../../kernel/decode-detection.ts'
 import type { IdSource, LogRecord, ParquetWriter } from '../../kernel/ports.ts'
 import { buildBlock } from '../../kernel/record-block-codec.ts'
@@ -39,7 +39,7 @@ function state(nextOffset = 0, logEpoch = 0): SinkState {
 function recordingParquet() {
   const rows: Record<string, MemoryRow[]> = { events: [], rejected_events: [] }
   const parquet: ParquetWriter = {
-    async write(definition: TableDefinition, batch: ColumnBatch, locationOf) {
+    async write(definition: TableDefinition, batch: WritableBatch, locationOf) {
       const written = rowsOf(definition, batch)
       rows[definition.name]?.push(...written)
       const byDay = Map.groupBy(written, (row) =>
@@ -58,14 +58,16 @@ function recordingParquet() {
   return { rows, parquet }
 }
 
-function processorOf(options: { config?: Partial<typeof defaultEventsProcessorConfig> } = {}) {
+function processorOf(
+  options: { config?: Partial<typeof defaultEventsProcessorConfig>; lazyTexts?: boolean } = {},
+) {
   const { rows, parquet } = recordingParquet()
   const processor = createEventsProcessor(
     {
       parquet,
       ids,
       clock: { nowMs: () => 42_000 },
-      decoder: createDetectionDecoder(),
+      decoder: createDetectionDecoder(undefined, { lazyTexts: options.lazyTexts ?? true }),
       hashEventId: (_detection, out, at) => out.fill(0xee, at, at + 16),
     },
     { ...defaultEventsProcessorConfig, ...options.config },
@@ -130,6 +132,46 @@ test('a detection becomes a row with its log position, a rejected item one with 
     ['file:///w/traffic/events/data/event_time_day=2025-04-05/uuid.parquet'],
     ['file:///w/traffic/rejected_events/data/received_at_day=2025-04-05/uuid.parquet'],
   ])
+})
+
+test('texts go into rows as bytes as they would as strings', async () => {
+  const texts = fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 30 }),
+    fc.constantFrom('exactly12byt', 'thirteenbytes', '😀\u0000'),
+  )
+  const item = fc
+    .tuple(texts, fc.option(texts), fc.dictionary(texts, fc.jsonValue(), { maxKeys: 4 }), fc.nat(2))
+    .map(([id, plate, further, indent]) =>
+      record(
+        JSON.stringify(
+          { ...further, ...detection, kvfv_id: `K${id}`, plate_number: plate },
+          null,
+          indent,
+        ).replaceAll('é', '\\u00e9'),
+      ),
+    )
+  await fc.assert(
+    fc.asyncProperty(fc.array(item, { minLength: 1, maxLength: 8 }), async (items) => {
+      const [bytes, strings] = [processorOf(), processorOf({ lazyTexts: false })]
+      for (const { processor } of [bytes, strings]) {
+        processor.begin(state())
+        // Twice: the second batch reuses the memory of the first.
+        for (let round = 0; round < 2; round++) {
+          processor.add(buildBlock(items, round * items.length))
+          await processor.stage()
+          processor.committed()
+        }
+      }
+      expect(bytes.rows).toEqual(strings.rows)
+      const plates = items.map(
+        ({ value }) => JSON.parse(Buffer.from(value).toString()).plate_number,
+      )
+      expect(bytes.rows['events']?.map((row) => row['plate_number'] ?? '')).toEqual(
+        [...plates, ...plates].map((plate) => plate ?? ''),
+      )
+    }),
+    { numRuns: 200 },
+  )
 })
 
 test('an event id that the gateway computed is kept, a missing one is computed', async () => {

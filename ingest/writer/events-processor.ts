@@ -7,8 +7,8 @@
  * Same records, same rows: nothing here depends on the clock but the time stamp of a gap without neighbour.
  */
 import assert from 'node:assert'
-import type { TableDefinition, ColumnBatch } from '../../kernel/columns.ts'
-import type { DetectionDecoder } from '../../kernel/detection.ts'
+import type { TableDefinition, WritableBatch } from '../../kernel/columns.ts'
+import type { ScanningDetectionDecoder } from '../../kernel/decode-detection.ts'
 import { type EventIdHasher, eventIdBytes } from '../../kernel/event-id.ts'
 import type { Clock, IdSource, ParquetWriter } from '../../kernel/ports.ts'
 import {
@@ -34,7 +34,7 @@ export type EventsProcessorPorts = {
   readonly parquet: ParquetWriter
   readonly ids: IdSource
   readonly clock: Clock
-  readonly decoder: DetectionDecoder
+  readonly decoder: ScanningDetectionDecoder
   readonly hashEventId: EventIdHasher
 }
 
@@ -122,7 +122,17 @@ export function createEventsProcessor(
     days.add(dayOfUs(receivedAtUs))
   }
 
-  /** The hot path: per record no object, no closure, no map look-up. */
+  /** Of the item decoded last. */
+  function writeEventId(values: Uint8Array, at: number): void {
+    const { scanned, detection } = decoder
+    if (scanned !== null) {
+      if (hashEventId.ofScanned?.(values, scanned, events.eventIds, at) === true) return
+      decoder.readTexts()
+    }
+    hashEventId(detection, events.eventIds, at)
+  }
+
+  /** The hot path: per record no object, no closure, no string, no map look-up. */
   function addRecords(block: RecordBlock): void {
     const { logPartition, count, values, valueEnds, kinds, receivedAtUs, eventIds } = block
     const logEpoch = epochOf(logPartition)
@@ -143,11 +153,19 @@ export function createEventsProcessor(
       lastReceivedAtUs = received
       const kind = kinds[i] as number
       if (kind === recordKind.detection && decoder.decode(values, start, end, received)) {
-        const { detection } = decoder
-        const row = events.append(detection, received, logEpoch, logPartition, offset)
+        const { detection, scanned } = decoder
+        const row = events.append(
+          detection,
+          scanned,
+          values,
+          received,
+          logEpoch,
+          logPartition,
+          offset,
+        )
         const at = row * eventIdBytes
         if (eventIds === null || !copyEventId(eventIds, i * eventIdBytes, events.eventIds, at)) {
-          hashEventId(detection, events.eventIds, at)
+          writeEventId(values, at)
         }
         // A clock that is a little ahead never moves the watermark past the time of receipt.
         const timeUs = Math.min(detection.eventTimeUs, received)
@@ -193,7 +211,7 @@ export function createEventsProcessor(
 
   async function write(
     definition: TableDefinition,
-    batch: ColumnBatch,
+    batch: WritableBatch,
     table: LoadedTable,
   ): Promise<DataFile[]> {
     if (batch.rowCount === 0) return []

@@ -38,7 +38,7 @@ export const defaultWriterConfig: WriterConfig = {
 export function createWriter(ports: WriterPorts, config: WriterConfig): LogSink {
   const { parquet, hashEventId, ...sinkPorts } = ports
   const { ids, clock } = ports
-  const decoder = createDetectionDecoder(config.rules)
+  const decoder = createDetectionDecoder(config.rules, { lazyTexts: true })
   const processor = createEventsProcessor({ parquet, hashEventId, ids, clock, decoder }, config)
   return createLogSink({ ...sinkPorts, processor, config })
 }
