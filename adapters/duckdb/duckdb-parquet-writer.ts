@@ -52,8 +52,9 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
         try {
           const days = daysOfBatch(definition, batch)
           if (days.length > 0) await fillTable(connection, definition, batch)
+          const options = optionsOf(definition, batch)
           for (const day of days) {
-            written.push(await writeFile(connection, definition, day, locationOf(day.day)))
+            written.push(await writeFile(connection, definition, options, day, locationOf(day.day)))
           }
         } finally {
           await connection.run(`DROP TABLE IF EXISTS temp.${tableName}`)
@@ -69,12 +70,13 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
   async function writeFile(
     connection: DuckDBConnection,
     definition: TableDefinition,
+    options: string,
     { day, where }: BatchDay,
     location: string,
   ): Promise<WrittenFile> {
     const path = await store.stagingPath(location)
     try {
-      const { recordCount, statistics } = await copyTo(connection, definition, where, path)
+      const { recordCount, statistics } = await copyTo(connection, definition, options, where, path)
       const nanCounts = await countNan(
         connection,
         columnsWithNan(definition.columns, statistics),
@@ -89,9 +91,20 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
     }
   }
 
+  function optionsOf(definition: TableDefinition, batch: WritableBatch): string {
+    return [
+      `COMPRESSION zstd, COMPRESSION_LEVEL ${level}`,
+      `ROW_GROUP_SIZE ${Math.max(definition.rowGroupRows, rowGroupRowsMin)}`,
+      `FIELD_IDS ${fieldIdsOption(definition.columns)}`,
+      // DuckDB's dictionaries hold both zeros for one value, and give back the one that came first.
+      ...(hasNegativeZero(batch) ? ['DICTIONARY_SIZE_LIMIT 0'] : []),
+    ].join(', ')
+  }
+
   async function copyTo(
     connection: DuckDBConnection,
     definition: TableDefinition,
+    options: string,
     where: string | null,
     path: string,
   ): Promise<CopyAnswer> {
@@ -100,9 +113,7 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
     const sql = `COPY (SELECT ${columns} FROM temp.${tableName}
       ${where === null ? '' : `WHERE ${where}`}
       ${order === '' ? '' : `ORDER BY ${order}`}) TO ${sqlText(path)} (
-        FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL ${level},
-        ROW_GROUP_SIZE ${Math.max(definition.rowGroupRows, rowGroupRowsMin)},
-        FIELD_IDS ${fieldIdsOption(definition.columns)}, RETURN_STATS)`
+        FORMAT parquet, ${options}, RETURN_STATS)`
     try {
       const result = await connection.run(sql)
       const answer = await result.fetchChunk()
@@ -143,6 +154,14 @@ async function countNan(
   )
   const row = reader.getRowsJson()[0] ?? []
   return new Map(names.map((name, index) => [name, Number(row[index])]))
+}
+
+function hasNegativeZero({ columns, rowCount }: WritableBatch): boolean {
+  return Object.values(columns).some((column) => {
+    if (column.type !== 'double') return false
+    for (let row = 0; row < rowCount; row++) if (Object.is(column.values[row], -0)) return true
+    return false
+  })
 }
 
 function assertNoMissing(definition: TableDefinition, batch: WritableBatch): void {

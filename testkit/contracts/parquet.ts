@@ -305,6 +305,13 @@ export function describeParquet(name: string, setUp: () => Promise<ParquetContra
       expect(Math.max(...groups)).toBeLessThanOrEqual(everyTypeTable.rowGroupRows)
     })
 
+    test('zero and negative zero in one file stay apart', async () => {
+      const reals = Array.from({ length: 100 }, (_, i) => (i % 3 === 0 ? -0 : 0))
+      const rows = reals.map((real, i) => ({ ...manyTypedRow(1), camera: `K${i}`, real }))
+      const back = rowsOfBatch(await readAll(await write(batchOfRows(rows))))
+      expect(back.map(keyOfRow).sort()).toEqual(rows.map(keyOfRow).sort())
+    })
+
     test('field ids and logical types are what Iceberg readers look for', async () => {
       const [file] = await write(batchOfRows([manyTypedRow(1)]))
       const metadata = parquetMetadata(await localFile(file as WrittenFile))
