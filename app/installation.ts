@@ -3,7 +3,6 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { createLmdbEventLog } from '../adapters/event-log/lmdb-event-log.ts'
 import { randomIds } from '../adapters/system/random-ids.ts'
 import { systemClock } from '../adapters/system/system-clock.ts'
 import { createLogger } from '../adapters/telemetry/logger.ts'
@@ -11,6 +10,7 @@ import { createManifestCache, type ManifestCache } from '../iceberg/scan/plan-fi
 import { PotokError } from '../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, Logger, ObjectStore } from '../kernel/ports.ts'
 import { type CatalogAccess, type OpenCatalog, openCatalog } from './catalog.ts'
+import { openEventLog } from './event-log.ts'
 import { createGenerationFile } from './generation-file.ts'
 import { bytesPerMib, type Settings } from './settings.ts'
 import { openStorage, type Storage } from './storage.ts'
@@ -78,18 +78,8 @@ export function openInstallation(
       await storage.removeLeftovers({ nowMs: clock.nowMs(), olderThanMs: leftoverAgeMs })
       removeDeadScratch(scratchOfAll)
     },
-    openLog: async (options = {}) =>
-      createLmdbEventLog({
-        directory: join(data, 'log'),
-        partitionCount: settings.logPartitions,
-        sizeBytesMax: settings.logSizeMaxMib * bytesPerMib,
-        retentionMs: settings.logRetentionHours * 3_600_000,
-        maxPendingBytes: 64 * bytesPerMib,
-        clock,
-        ids,
-        logger,
-        readOnly: options.readOnly ?? false,
-      }),
+    openLog: (options = {}) =>
+      openEventLog(settings, data, { clock, ids, logger }, options.readOnly ?? false),
   }
 }
 

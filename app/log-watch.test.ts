@@ -8,6 +8,7 @@ const record: LogRecord = {
   logPartition: 0,
   kind: 0,
   receivedAtUs: 0,
+  key: null,
   eventId: null,
   value: new Uint8Array(1),
 }

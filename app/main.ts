@@ -21,6 +21,12 @@ const shared: readonly SettingName[] = [
   'catalogToken',
   'catalogOauth2Uri',
   'catalogScope',
+  'kafkaBrokers',
+  'kafkaTopic',
+  'kafkaTls',
+  'kafkaCaFile',
+  'kafkaSaslMechanism',
+  'kafkaUsername',
   'logLevel',
   'json',
 ]

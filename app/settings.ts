@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { PotokError } from '../kernel/errors.ts'
+import { checkKafkaSettings, kafkaMechanisms } from './kafka-settings.ts'
 
 const mib = 1024 * 1024
 
@@ -92,6 +93,52 @@ export const settingsSchema = z.strictObject({
     .max(600)
     .default(30)
     .describe('Time for one request to it'),
+  kafkaBrokers: z
+    .string()
+    .default('')
+    .describe('Kafka as the event log: host:port,host:port ; empty: the embedded log in DATA/log'),
+  kafkaTopic: z
+    .string()
+    .default('traffic.detections')
+    .describe('Its topic; made where it isn’t there yet'),
+  kafkaReplication: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(32)
+    .default(0)
+    .describe('Copies of a topic made here; 0: three, or as many as there are brokers'),
+  kafkaTls: flag.default(false).describe('Connect to Kafka with TLS'),
+  kafkaCaFile: z
+    .string()
+    .default('')
+    .describe('PEM file with the CA of the brokers’ certificates; empty: those of Node'),
+  kafkaCertFile: z
+    .string()
+    .default('')
+    .describe('PEM file with a certificate of ours, where the brokers ask for one'),
+  kafkaKeyFile: z.string().default('').describe('PEM file with its key'),
+  kafkaSaslMechanism: z
+    .enum(['none', ...kafkaMechanisms])
+    .default('none')
+    .describe('How we log in to Kafka'),
+  kafkaUsername: z
+    .string()
+    .default('')
+    .describe('User; with OAUTHBEARER and a token endpoint the client id'),
+  kafkaPassword: z
+    .string()
+    .default('')
+    .describe('Its password, or the client’s secret; better given as the variable'),
+  kafkaOauthToken: z
+    .string()
+    .default('')
+    .describe('Token for OAUTHBEARER that doesn’t change; better given as the variable'),
+  kafkaOauth2Uri: z
+    .string()
+    .default('')
+    .describe('Token endpoint for OAUTHBEARER (client credentials)'),
+  kafkaOauth2Scope: z.string().default('').describe('Scope asked of it; empty: none'),
   mqttPort: port
     .default(0)
     .describe('MQTT broker; 0: off. Not in this version: any other value is refused'),
@@ -109,13 +156,17 @@ export const settingsSchema = z.strictObject({
   logPartitions: count
     .max(1_024)
     .default(8)
-    .describe('Partitions of the event log; fixed once created'),
+    .describe(
+      'Partitions of the event log; fixed once created (a topic that is there keeps its own)',
+    ),
   logRetentionHours: z.coerce
     .number()
     .positive()
     .default(168)
-    .describe('Age at which read records leave the log'),
-  logSizeMaxMib: count.default(16_384).describe('Size of the log at which intake answers 503'),
+    .describe('Age at which read records leave the log; retention of a topic that is made here'),
+  logSizeMaxMib: count
+    .default(16_384)
+    .describe('Size of the embedded log at which intake answers 503'),
   warehouseAllow: z
     .string()
     .default('')
@@ -228,6 +279,7 @@ function checkTogether(settings: Settings): Settings {
     )
   }
   checkWarehouse(settings)
+  checkKafkaSettings(settings)
   if (settings.catalogUri !== '' && !/^https?:\/\/[^/?#@]+(\/[^?#]*)?$/.test(settings.catalogUri)) {
     throw new PotokError(
       'InvalidInput',
@@ -267,6 +319,8 @@ export const secretSettings: ReadonlySet<SettingName> = new Set<SettingName>([
   'catalogToken',
   // Headers may hold keys.
   'catalogProperties',
+  'kafkaPassword',
+  'kafkaOauthToken',
 ])
 
 export function isS3Warehouse(settings: Settings): boolean {

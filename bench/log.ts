@@ -44,6 +44,7 @@ function request(count: number, n: number): LogRecord[] {
     logPartition: (n + i) % partitionCount,
     kind: 0,
     receivedAtUs: Date.now() * 1_000,
+    key: null,
     eventId: null,
     value: lines[(n + i) % lines.length] as Uint8Array,
   }))

@@ -84,6 +84,7 @@ async function fill(folder: string): Promise<void> {
         logPartition: logPartitionOf(encoder.encode(id), partitions),
         kind: 0,
         receivedAtUs: Math.round(onTimeMs * 1_000),
+        key: null,
         eventId: null,
         value: encoder.encode(`${head.padEnd(valueBytes - 3, 'x')}"}`),
       })

@@ -107,6 +107,8 @@ export type LogRecord = {
   /** 0 detection (JSON), 1 rejected item (JSON of RejectedPayload); see record-block.ts. */
   readonly kind: number
   readonly receivedAtUs: number
+  /** UTF-8 of kvfv_id, from which `logPartition` was computed; null where a rejected item has none. Kafka only. */
+  readonly key: Uint8Array | null
   /** 16 bytes where the gateway computed it (plate policy other than keep), else null. */
   readonly eventId: Uint8Array | null
   readonly value: Uint8Array
@@ -120,8 +122,10 @@ export interface EventLog {
   identity(): Promise<LogIdentity>
   readonly partitionCount: number
   /**
-   * Appends all or nothing; resolved only when durable (fsync, acks=all). Overloaded where the log is full
-   * or too slow: nothing was kept. Any other error: unknown, the caller answers 503 and the sender resends.
+   * Resolved only when all of them are durable (fsync, acks=all). Overloaded where the log is full or too slow,
+   * TooLarge where it never takes such a record: nothing was kept. Any other error: unknown, all of them, none
+   * or (a log without transactions over partitions) some were kept; the caller answers 503 and the sender
+   * resends all. The order of records of one partition is kept, over appends too.
    */
   append(records: readonly LogRecord[]): Promise<void>
   /** Per partition: first offset kept, and the offset that the next record gets. */

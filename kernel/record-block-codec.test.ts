@@ -18,6 +18,7 @@ const recordArbitrary: fc.Arbitrary<LogRecord> = fc.record({
   logPartition: fc.constant(3),
   kind: fc.integer({ min: 0, max: 1 }),
   receivedAtUs: fc.integer({ min: 0, max: 2 ** 52 }),
+  key: fc.constant(null),
   eventId: fc.option(fc.uint8Array({ minLength: 16, maxLength: 16 })),
   value: fc.uint8Array({ maxLength: 40 }),
 })
@@ -33,6 +34,7 @@ function recordsOf(block: RecordBlock): { offset: number; record: LogRecord }[] 
         logPartition: block.logPartition,
         kind: block.kinds[i] as number,
         receivedAtUs: block.receivedAtUs[i] as number,
+        key: null,
         eventId: id === undefined || id.every((byte) => byte === 0) ? null : id,
         value: block.values.slice(i === 0 ? 0 : block.valueEnds[i - 1], block.valueEnds[i]),
       },
@@ -91,6 +93,7 @@ describe('record block codec', () => {
         logPartition: 0,
         kind: 0,
         receivedAtUs: n,
+        key: null,
         eventId: null,
         value: new Uint8Array([n]),
       })),

@@ -10,6 +10,7 @@ export function testRecord(logPartition: number, text: string, kind = 0): LogRec
     logPartition,
     kind,
     receivedAtUs: 1_700_000_000_000_000,
+    key: null,
     eventId: null,
     value: encoder.encode(text),
   }

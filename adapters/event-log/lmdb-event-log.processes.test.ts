@@ -131,6 +131,7 @@ it('is appended to and read by the main thread, a worker thread and another proc
         logPartition: n % 2,
         kind: 0,
         receivedAtUs: 1,
+        key: null,
         eventId: null,
         value: encoder.encode(`main:${n}:${i}`),
       })),
@@ -177,7 +178,14 @@ it('says when it cannot write any more, and has what it acknowledged before', as
   const found = await appendsInLog(log, 300)
   for (const n of child.acknowledged()) expect(found.has(`full:${n}`)).toBe(true)
   await log.append([
-    { logPartition: 0, kind: 0, receivedAtUs: 1, eventId: null, value: new Uint8Array(1) },
+    {
+      logPartition: 0,
+      kind: 0,
+      receivedAtUs: 1,
+      key: null,
+      eventId: null,
+      value: new Uint8Array(1),
+    },
   ])
   await log.close()
 })

@@ -60,6 +60,7 @@ describe('a body', () => {
     const [record] = log.appends[0] ?? []
     expect(valueText(record)).toBe(good)
     expect(record).toMatchObject({ kind: 0, receivedAtUs, eventId: null })
+    expect(String(record?.key)).toBe('KV1')
     expect(record?.logPartition).toBe(logPartitionOf(Buffer.from('KV1'), 8))
   })
 
@@ -190,6 +191,15 @@ describe('the log', () => {
     })
     await expect(take(good)).rejects.toMatchObject({ kind: 'Overloaded' })
     expect(measured).toMatchObject([{ outcome: 'unavailable' }])
+  })
+
+  it('that never takes such a record refuses the body for good, and nothing was kept', async () => {
+    const { take, log, measured } = setUp()
+    log.behave(async () => {
+      throw new PotokError('TooLarge', 'a record is more than the topic takes')
+    })
+    await expect(take(good)).rejects.toMatchObject({ kind: 'TooLarge', retryable: false })
+    expect(measured).toMatchObject([{ outcome: 'refused' }])
   })
 
   it('when it fails in any other way leaves the outcome unknown, which the sender is told', async () => {

@@ -12,7 +12,13 @@
  * - Memory is bounded by the byte budget; the event loop is left free every few thousand items.
  */
 import { defaultDetectionRules, type DetectionRules } from '../../kernel/detection.ts'
-import { describeError, errorPolicy, isPotokError, PotokError } from '../../kernel/errors.ts'
+import {
+  describeError,
+  type ErrorKind,
+  errorPolicy,
+  isPotokError,
+  PotokError,
+} from '../../kernel/errors.ts'
 import { createPlatePolicy, type PlatePolicy } from '../../kernel/plate-policy.ts'
 import type { Clock, EventLog, Logger, LogRecord } from '../../kernel/ports.ts'
 import type { RejectReason } from '../../kernel/record-block.ts'
@@ -148,9 +154,8 @@ export function createIntake(options: IntakeOptions): Intake {
       const seconds = limits.appendTimeoutMs / 1_000
       throw unknownOutcome(`the event log has not confirmed within ${seconds} s`, undefined)
     }
-    if (isPotokError(outcome.error, 'Overloaded') || isPotokError(outcome.error, 'ShuttingDown')) {
-      throw outcome.error
-    }
+    // Definite: nothing was kept.
+    if (isPotokError(outcome.error) && definiteKinds.has(outcome.error.kind)) throw outcome.error
     logger.error({ error: describeError(outcome.error) }, 'an append to the event log failed')
     throw unknownOutcome('the event log did not confirm', outcome.error)
   }
@@ -198,6 +203,7 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 }
 
+const definiteKinds: ReadonlySet<ErrorKind> = new Set(['Overloaded', 'ShuttingDown', 'TooLarge'])
 const nothing: IntakeResult = { accepted: 0, rejected: [] }
 
 /** Is it the sender's fault, or one that passes? */

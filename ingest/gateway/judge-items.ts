@@ -53,7 +53,10 @@ export type ItemJudgeOptions = {
 const itemsPerTurn = 4_096
 const bytesPerTurn = 1_024 * 1_024
 const payloadBytesMaxOfTooLarge = 4_096
-const partitionsCachedMax = 100_000
+const placesCachedMax = 100_000
+
+/** Where the records of a camera go. */
+type Place = { readonly key: Uint8Array; readonly logPartition: number }
 
 type Verdict = {
   reason: RejectReason
@@ -70,16 +73,17 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
   const hashEventId = keepsPlates
     ? null
     : createEventIdHasher(policy.eventIdKey, { excludedFields: options.eventIdExcludedFields })
-  const partitions = new Map<string, number>()
+  const places = new Map<string, Place>()
 
-  function partitionOfCamera(kvfvId: string): number {
-    let partition = partitions.get(kvfvId)
-    if (partition === undefined) {
-      if (partitions.size >= partitionsCachedMax) partitions.clear()
-      partition = logPartitionOf(Buffer.from(kvfvId), partitionCount)
-      partitions.set(kvfvId, partition)
+  function placeOfCamera(kvfvId: string): Place {
+    let place = places.get(kvfvId)
+    if (place === undefined) {
+      if (places.size >= placesCachedMax) places.clear()
+      const key = Buffer.from(kvfvId)
+      place = { key, logPartition: logPartitionOf(key, partitionCount) }
+      places.set(kvfvId, place)
     }
-    return partition
+    return place
   }
 
   /** Synchronous: the decoder's result is reused by the next item, maybe of another body. */
@@ -116,10 +120,12 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
       eventId = new Uint8Array(eventIdBytes)
       hashEventId(decoder.detection, eventId, 0)
     }
+    const { key, logPartition } = placeOfCamera(kvfvId)
     return {
-      logPartition: partitionOfCamera(kvfvId),
+      logPartition,
       kind: recordKind.detection,
       receivedAtUs,
+      key,
       eventId,
       value: applyPlatePolicy(policy, bytes, start, end, decoder.scanned, plateNumber),
     }
@@ -144,13 +150,15 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
         verdict.canonical,
       ),
     }
+    const place = kvfvId === null ? null : placeOfCamera(kvfvId)
     return {
       logPartition:
-        kvfvId === null
+        place === null
           ? logPartitionOf(item.subarray(0, 1_024), partitionCount)
-          : partitionOfCamera(kvfvId),
+          : place.logPartition,
       kind: recordKind.rejected,
       receivedAtUs,
+      key: place === null ? null : place.key,
       eventId: null,
       value: Buffer.from(JSON.stringify(payload)),
     }

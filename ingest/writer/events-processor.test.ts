@@ -77,7 +77,7 @@ function processorOf(
 
 function record(value: unknown, more: Partial<LogRecord> = {}): LogRecord {
   const bytes = new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value))
-  return { logPartition: 0, kind: 0, receivedAtUs, eventId: null, value: bytes, ...more }
+  return { logPartition: 0, kind: 0, receivedAtUs, key: null, eventId: null, value: bytes, ...more }
 }
 
 const detection = {

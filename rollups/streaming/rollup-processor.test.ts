@@ -31,7 +31,7 @@ function recordOf(event: Event, logPartition = 0) {
     timestamp: formatUs(eventTimeUs),
     vehicle_speed: speedMilli / 1_000,
   })
-  return { logPartition, kind: 0, receivedAtUs, eventId: null, value: Buffer.from(text) }
+  return { logPartition, kind: 0, receivedAtUs, key: null, eventId: null, value: Buffer.from(text) }
 }
 
 function event(changes: Partial<Event> = {}): Event {

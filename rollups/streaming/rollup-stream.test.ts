@@ -80,6 +80,7 @@ async function createWorld(
         logPartition: random.below(2),
         kind: 0,
         receivedAtUs: time.nowMs() * 1_000,
+        key: null,
         eventId: null,
         value: Buffer.from(JSON.stringify(event)),
       },

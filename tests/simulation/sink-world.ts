@@ -220,7 +220,7 @@ export function createWorld(seed: number, options: WorldOptions = {}) {
     kind: 'event' | 'rejected'
   } {
     const receivedAtUs = time.nowMs() * 1_000
-    const base = { logPartition, receivedAtUs, eventId: null }
+    const base = { logPartition, receivedAtUs, key: null, eventId: null }
     if (random.chance(0.1)) {
       const item = { reason: 'missing_field', detail: 'speed', source: 'http' }
       const payload = { ...item, kvfv_id: null, payload: '{}' }

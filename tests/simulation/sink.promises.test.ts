@@ -219,7 +219,7 @@ test('a sink tells its log of the partitions that it has, not of those of others
     const [mine] = [...(sinks[0]?.status().positions.keys() ?? [])]
     // The first commit stores positions of all.
     expect((await metadataOf(world)).snapshots).toEqual([])
-    const record = { kind: 1, receivedAtUs: 0, eventId: null, value: new Uint8Array(1) }
+    const record = { kind: 1, receivedAtUs: 0, key: null, eventId: null, value: new Uint8Array(1) }
     await world.log.append([{ ...record, logPartition: mine as number }])
     await world.time.sleep(500)
     for (const sink of sinks) await sink.stop(10_000)
