@@ -10,13 +10,18 @@ import { operations } from './contract/operations.ts'
 import { createDashboardRouter } from './dashboard/dashboard-router.ts'
 import type { ApiConfig, ApiPorts } from './ports.ts'
 import { createResponseCache } from './response-cache.ts'
+import { createSharedAnswers } from './shared-answers.ts'
 import { createManifestScanner } from './read-model/manifest-scanner.ts'
 import { createReadModel, type ReadModel } from './read-model/read-model.ts'
 import { cameraHandlers } from './routes/cameras.ts'
 import { type ApiContext, expressPath, type Handlers, sendProblem } from './routes/context.ts'
 import { exactnessHandlers } from './routes/exactness.ts'
 import { operationHandlers } from './routes/operation.ts'
-import { createRequestMetrics, registerModelMetrics } from './routes/request-metrics.ts'
+import {
+  createRequestMetrics,
+  registerModelMetrics,
+  registerSharedMetrics,
+} from './routes/request-metrics.ts'
 import { speedHandlers } from './routes/speeds.ts'
 
 const bodyBytesMax = 4 * 1024 * 1024
@@ -30,7 +35,8 @@ export function createApi(
   const model = createReadModel({ ...ports, scanner }, config)
   const cameras = createCameraStore({ ...ports, scanner })
   const responses = createResponseCache(config.responseCacheBytesMax)
-  const router = createApiRouter({ ports, config, model, cameras, responses })
+  const shared = ports.answers === null ? null : createSharedAnswers(ports.answers, config.version)
+  const router = createApiRouter({ ports, config, model, cameras, responses, shared })
   return { router, readModel: model, cameras }
 }
 
@@ -44,6 +50,7 @@ export function createApiRouter(context: ApiContext): Router {
   }
   const measured = createRequestMetrics(context.ports.registry)
   registerModelMetrics(context.ports.registry, context.model, context.responses)
+  if (context.shared !== null) registerSharedMetrics(context.ports.registry, context.shared)
   const served = operations.filter(({ servedBy }) => servedBy === undefined)
   for (const operation of served) {
     const handler = handlers[operation.id]

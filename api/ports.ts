@@ -7,6 +7,7 @@ import type { Catalog } from '../iceberg/catalog.ts'
 import type { ManifestCache } from '../iceberg/scan/manifest-cache.ts'
 import type { TableMetadata } from '../iceberg/spec/table-metadata.ts'
 import type {
+  AnswerStore,
   Clock,
   IdSource,
   Logger,
@@ -48,6 +49,8 @@ export type ApiPorts = {
   readonly ids: IdSource
   readonly logger: Logger
   readonly registry: Registry
+  /** Answers shared with other processes; null: each makes its own. */
+  readonly answers: AnswerStore | null
   /** The exact job, where it runs in this process; null: `POST /v1/recompute` says that it doesn't. */
   readonly recompute: RecomputeQueue | null
   /** Ends of the event log, for lag; null where this process has no log. */

@@ -7,8 +7,8 @@
  * - the watermark moves all the time and seldom matters: the answer carries the span of watermarks under
  *   which its windows are called the same.
  *
- * Bounded by bytes; the least recently used go first. Stamps hold versions that this process counts, so a
- * cache that several processes share needs another stamp; what it must keep is the promise above.
+ * Bounded by bytes; the least recently used go first. Stamps hold versions that this process counts: what
+ * several processes share is in `shared-answers.ts`.
  */
 import { hash } from 'node:crypto'
 import type { AnswerWindow, CameraDaySlice } from './read-model/aggregate-windows.ts'
@@ -86,7 +86,7 @@ function bytesOf(question: string, { beforeAsOf, afterAsOf, stamp }: CachedAnswe
   return bytesPerEntry + 2 * (question.length + beforeAsOf.length + stamp.length) + afterAsOf.length
 }
 
-function isWithin({ fromUs, belowUs }: WatermarkSpan, { watermarkUs }: Finality): boolean {
+export function isWithin({ fromUs, belowUs }: WatermarkSpan, { watermarkUs }: Finality): boolean {
   const us = watermarkUs ?? Number.NEGATIVE_INFINITY
   return us >= fromUs && us < belowUs
 }

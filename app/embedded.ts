@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import express, { type Router } from 'express'
 import { collectDefaultMetrics, Registry } from 'prom-client'
+import { createRedisAnswerStore } from '../adapters/cache/redis-answer-store.ts'
 import { createDuckDbParquetReader } from '../adapters/duckdb/duckdb-parquet-reader.ts'
 import { createDuckDbParquetWriter } from '../adapters/duckdb/duckdb-parquet-writer.ts'
 import type { DuckDb } from '../adapters/duckdb/instance.ts'
@@ -20,7 +21,7 @@ import { createIntakeRouter } from '../ingest/gateway/http.ts'
 import { createIntake, type Intake } from '../ingest/gateway/intake.ts'
 import { createMapping } from '../ingest/gateway/mapping.ts'
 import { PotokError } from '../kernel/errors.ts'
-import type { EventLog, Service, ServiceHealth } from '../kernel/ports.ts'
+import type { AnswerStore, EventLog, Service, ServiceHealth } from '../kernel/ports.ts'
 import {
   createRecomputeService,
   type RecomputeService,
@@ -159,6 +160,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
         parquetReader: createDuckDbParquetReader({ store: installation.store, duckdb }),
         parquetWriter: createDuckDbParquetWriter({ store: installation.store, duckdb }),
         registry,
+        answers: await openAnswers(),
         recompute,
         logRanges: () => log.ranges(),
         health,
@@ -177,6 +179,15 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
     undo.push((deadlineMs) => model.stop(deadlineMs))
     services.set('api', model)
     return api.router
+  }
+
+  async function openAnswers(): Promise<AnswerStore | null> {
+    if (settings.redisUrl === '') return null
+    const answers = createRedisAnswerStore({ url: settings.redisUrl, logger })
+    await answers.start()
+    undo.push((deadlineMs) => answers.stop(deadlineMs))
+    services.set('shared_cache', answers)
+    return answers
   }
 
   async function stopAll(deadlineMs: number): Promise<void> {

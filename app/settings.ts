@@ -219,6 +219,12 @@ export const settingsSchema = z.strictObject({
   recomputeTimeZone: z.string().default('UTC').describe('IANA time zone of the cron expression'),
   engineMemoryMib: count.default(512).describe('Memory limit of each embedded DuckDB'),
   cubeCacheMib: count.default(256).describe('Memory for day cubes in the API'),
+  redisUrl: z
+    .string()
+    .default('')
+    .describe(
+      'Redis in which API processes share rendered answers, redis(s)://user:password@host:port ; empty: none. Better given as the variable',
+    ),
   json: flag.default(false).describe('Data as JSON on stdout, everything else on stderr'),
 })
 
@@ -280,6 +286,12 @@ function checkTogether(settings: Settings): Settings {
   }
   checkWarehouse(settings)
   checkKafkaSettings(settings)
+  if (settings.redisUrl !== '' && !isRedisUrl(settings.redisUrl)) {
+    throw new PotokError(
+      'InvalidInput',
+      'setting --redis-url (POTOK_REDIS_URL): write redis://user:password@host:port or rediss://… for TLS',
+    )
+  }
   if (settings.catalogUri !== '' && !/^https?:\/\/[^/?#@]+(\/[^?#]*)?$/.test(settings.catalogUri)) {
     throw new PotokError(
       'InvalidInput',
@@ -287,6 +299,10 @@ function checkTogether(settings: Settings): Settings {
     )
   }
   return settings
+}
+
+function isRedisUrl(text: string): boolean {
+  return URL.canParse(text) && /^rediss?:\/\/[^/?#]+(\/\d+)?$/.test(text)
 }
 
 function checkWarehouse(settings: Settings): void {
@@ -314,6 +330,8 @@ function checkWarehouse(settings: Settings): void {
 /** What no command prints and no log holds. */
 export const secretSettings: ReadonlySet<SettingName> = new Set<SettingName>([
   'plateKey',
+  // It may hold a password.
+  'redisUrl',
   's3SecretAccessKey',
   'catalogCredential',
   'catalogToken',

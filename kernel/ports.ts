@@ -42,6 +42,20 @@ export type ServiceHealth = {
 }
 
 /**
+ * Rendered answers that processes share. A key names everything that its bytes were made from, so that it never
+ * stands for two answers, and nothing is ever taken back. A store may forget at any time.
+ *
+ * It never throws and never keeps a request waiting for long: a store that is away, slow or full gives `null`
+ * and drops what it was to keep. Its health says so, and stays ok: answers are then made, as without it.
+ */
+export interface AnswerStore extends Service {
+  get(key: string): Promise<Uint8Array | null>
+  /** Without waiting; values above its limit are not kept. */
+  set(key: string, bytes: Uint8Array): void
+  readonly stats: { readonly isConnected: boolean; readonly failures: number }
+}
+
+/**
  * Files of the warehouse: immutable once written, except for deletion.
  * Definite failures: NotFound, AlreadyExists, InvalidInput. All others leave the outcome of a write unknown.
  */

@@ -149,6 +149,7 @@ export async function startDashboardServer(options: {
     model,
     cameras,
     responses: createResponseCache(64 * 1024 * 1024),
+    shared: null,
   })
   const app = express()
   app.disable('x-powered-by')

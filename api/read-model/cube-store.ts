@@ -76,6 +76,15 @@ export class CubeStore {
     return cubes
   }
 
+  /** Would `inMemory` find them? Counts as no use of them. */
+  holds(camera: string, days: readonly DayFiles[]): boolean {
+    const isHeld = (key: string, { generation }: DayFiles): boolean =>
+      (this.#entries.get(key)?.files.generation ?? -1) >= generation
+    return days.every(
+      (files) => isHeld(String(files.day), files) || isHeld(keyOf(files, camera), files),
+    )
+  }
+
   /** The cubes of a camera's days, read where they must be. */
   async forCamera(camera: string, days: readonly DayFiles[]): Promise<DayCube[]> {
     return this.inMemory(camera, days) ?? (await this.#loadForCamera(camera, days))

@@ -6,6 +6,7 @@
  * costs what is new, not what is there. Where files went, the day gets a new list: whoever holds the old
  * one starts afresh.
  */
+import { createHash } from 'node:crypto'
 import type { Snapshot, TableMetadata } from '../../iceberg/spec/table-metadata.ts'
 import { PotokError } from '../../kernel/errors.ts'
 import type { LiveFile, LiveFileScanner } from '../ports.ts'
@@ -113,6 +114,19 @@ export class DayFileIndex {
 
 export function filesOf(files: DayFiles): readonly LiveFile[] {
   return files.list.length === files.count ? files.list : files.list.slice(0, files.count)
+}
+
+const digests = new WeakMap<DayFiles, string>()
+
+/** Names the set of files, the same in every process, in whatever order it learned of them: a path is one content. */
+export function digestOf(files: DayFiles): string {
+  let digest = digests.get(files)
+  if (digest === undefined) {
+    const paths = filesOf(files).map(({ path }) => path)
+    digest = createHash('sha256').update(paths.toSorted().join('\n')).digest('base64url')
+    digests.set(files, digest)
+  }
+  return digest
 }
 
 /** What `to` has beyond `from`, or null where files of `from` went. */

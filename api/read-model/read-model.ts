@@ -33,7 +33,7 @@ import {
 import { CameraIndex } from './camera-index.ts'
 import { CubeStore, type CubeStoreStats, isFileGone } from './cube-store.ts'
 import type { DayCube, DaySummary } from './day-cube.ts'
-import { type DayFiles, DayFileIndex, filesOf } from './day-files.ts'
+import { type DayFiles, DayFileIndex, digestOf, filesOf } from './day-files.ts'
 import { DaySummaries } from './day-summaries.ts'
 import { DirtyDays, type DirtyDay } from './dirty-days.ts'
 import type { Finality } from './window-status.ts'
@@ -75,6 +75,11 @@ export interface ReadModel extends Service {
   readonly cameras: CameraIndex
   /** Days of one camera in [fromUs, toUs). A promise only where files must be read. */
   slices(camera: string, fromUs: number, toUs: number): CameraSlices | Promise<CameraSlices>
+  /**
+   * Names what `slices` would have to read now: the files of each day and whether it is dirty, the same in every
+   * process. null: it is in memory, and nothing would be read.
+   */
+  stampToRead(camera: string, fromUs: number, toUs: number): string | null
   /** Windows of one camera; boundaries from `windowBoundaries`. A promise only where files must be read. */
   windows(
     camera: string,
@@ -316,6 +321,16 @@ export function createReadModel(
     }
   }
 
+  function stampToRead(camera: string, fromUs: number, toUs: number): string | null {
+    const days = daysBetween(state.days, fromUs, toUs)
+    if (store.holds(camera, days)) return null
+    return days
+      .map(
+        (files) => `${files.day} ${digestOf(files)}${isDirty(camera, files.day) ? ' dirty' : ''}`,
+      )
+      .join('\n')
+  }
+
   function windows(
     camera: string,
     boundaries: readonly number[],
@@ -336,6 +351,7 @@ export function createReadModel(
       return state
     },
     slices,
+    stampToRead,
     windows,
     finalityOf,
     isDirty,

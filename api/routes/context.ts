@@ -8,6 +8,7 @@ import type { Operation } from '../contract/operations.ts'
 import type { ApiConfig, ApiPorts } from '../ports.ts'
 import type { ReadModel } from '../read-model/read-model.ts'
 import type { ResponseCache } from '../response-cache.ts'
+import type { SharedAnswers } from '../shared-answers.ts'
 
 export type ApiContext = {
   readonly ports: Pick<
@@ -16,6 +17,8 @@ export type ApiContext = {
   >
   readonly config: Pick<ApiConfig, 'version' | 'cubeCacheBytesMax'>
   readonly responses: ResponseCache
+  /** null: no store that processes share is configured. */
+  readonly shared: SharedAnswers | null
   readonly model: ReadModel
   readonly cameras: CameraStore
 }

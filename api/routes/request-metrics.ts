@@ -3,6 +3,7 @@ import type { NextFunction, Request, Response } from 'express'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { ReadModel } from '../read-model/read-model.ts'
 import type { ResponseCache } from '../response-cache.ts'
+import type { SharedAnswers } from '../shared-answers.ts'
 
 export function createRequestMetrics(registry: Registry) {
   const seconds = new Histogram({
@@ -29,15 +30,7 @@ export function registerModelMetrics(
   model: ReadModel,
   responses: ResponseCache,
 ): void {
-  const gauge = (name: string, help: string, value: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(value())
-      },
-    })
+  const { gauge, counter } = measures(registry)
   gauge('potok_api_cache_bytes', 'Day cubes in memory, bytes', () => model.cacheStats().bytes)
   gauge(
     'potok_api_cache_entries',
@@ -58,16 +51,6 @@ export function registerModelMetrics(
       return typeof ageMs === 'number' ? ageMs / 1_000 : Number.NaN
     },
   )
-  const counter = (name: string, help: string, value: () => number) =>
-    new Counter({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.reset()
-        this.inc(value())
-      },
-    })
   counter('potok_api_cache_hits_total', 'Answers from memory alone', () => model.cacheStats().hits)
   counter('potok_api_cache_reads_total', 'Reads of data files', () => model.cacheStats().loads)
   counter(
@@ -86,4 +69,53 @@ export function registerModelMetrics(
     'Answers of avg-speed rendered anew',
     () => responses.stats.misses,
   )
+}
+
+/** Only where answers are shared: without a store there is nothing that could be away. */
+export function registerSharedMetrics(registry: Registry, shared: SharedAnswers): void {
+  const { gauge, counter } = measures(registry)
+  gauge('potok_api_shared_cache_up', '1 while the store of shared answers is connected', () =>
+    shared.stats.isConnected ? 1 : 0,
+  )
+  counter(
+    'potok_api_shared_cache_hits_total',
+    'Answers that another process or an earlier one had made',
+    () => shared.stats.hits,
+  )
+  counter(
+    'potok_api_shared_cache_misses_total',
+    'Answers made because the store had none, or was away',
+    () => shared.stats.misses,
+  )
+  counter(
+    'potok_api_shared_cache_failures_total',
+    'Requests to the store that failed or took too long',
+    () => shared.stats.failures,
+  )
+}
+
+/** Figures that are looked up when somebody asks for them. */
+function measures(registry: Registry) {
+  const registers = [registry]
+  return {
+    gauge: (name: string, help: string, value: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(value())
+        },
+      }),
+    counter: (name: string, help: string, value: () => number) =>
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset()
+          this.inc(value())
+        },
+      }),
+  }
 }

@@ -9,7 +9,7 @@ import { avgSpeedQuery, cameraPath } from '../contract/schemas.ts'
 import { parseRange, type Range } from '../contract/time-parameters.ts'
 import { aggregateWindows } from '../read-model/aggregate-windows.ts'
 import { windowBoundaries } from '../read-model/local-windows.ts'
-import type { CameraSlices } from '../read-model/read-model.ts'
+import type { CameraSlices, ReadModel } from '../read-model/read-model.ts'
 import {
   type CachedAnswer,
   etagOf,
@@ -17,16 +17,30 @@ import {
   stampOf,
   watermarkSpanOf,
 } from '../response-cache.ts'
+import {
+  questionToRead,
+  type SharedAnswer,
+  type SharedAnswers,
+  type SharedQuestion,
+} from '../shared-answers.ts'
 import { type ApiContext, type Handlers, isUnchanged, parsePart } from './context.ts'
-import { renderAvgSpeed } from './render-avg-speed.ts'
+import { type AvgSpeedText, renderAvgSpeed } from './render-avg-speed.ts'
 
 export function speedHandlers(context: ApiContext): Handlers {
-  const { model, cameras, responses } = context
+  const { model, cameras, responses, shared } = context
 
   async function getAvgSpeed(request: Request, response: Response): Promise<void> {
     const { id } = parsePart(cameraPath, request.params, 'parameter')
     const range = parseRange(parsePart(avgSpeedQuery, request.query, 'parameter'))
     const boundaries = windowBoundaries(range.fromUs, range.toUs, range.interval, range.zone)
+    const question = shared === null ? null : questionToRead(model, id, range, boundaries)
+    if (shared !== null && question !== null) {
+      const { answer, asOfMs, isEmpty } = await answerShared(model, shared, responses, question)
+      if (isEmpty) await requireKnown(id)
+      if (isUnchanged(request, response, answer.etag)) return
+      send(response, answer, formatUs(asOfMs * 1_000))
+      return
+    }
     const found = model.slices(id, range.fromUs, boundaries.at(-1) as number)
     const from = found instanceof Promise ? await found : found
     const answer = answerTo(responses, id, range, boundaries, from)
@@ -42,6 +56,25 @@ export function speedHandlers(context: ApiContext): Handlers {
   }
 
   return { getAvgSpeed }
+}
+
+/** From the store that processes share, or from files, and then into that store. */
+export async function answerShared(
+  model: ReadModel,
+  shared: SharedAnswers,
+  responses: ResponseCache,
+  question: SharedQuestion,
+): Promise<{ answer: SharedAnswer; asOfMs: number; isEmpty: boolean }> {
+  const { id, range, boundaries, state } = question
+  const known = await shared.find(question)
+  // Without windows nothing is kept, so this has some.
+  if (known !== null) return { answer: known, asOfMs: state.asOfMs, isEmpty: false }
+  const from = await model.slices(id, range.fromUs, boundaries.at(-1) as number)
+  const answer = answerTo(responses, id, range, boundaries, from)
+  const isEmpty = from.slices.length === 0
+  // A state that came meanwhile may call the same days otherwise than the question's stamp does.
+  if (!isEmpty && model.state === state && from.state === state) shared.keep(question, answer)
+  return { answer, asOfMs: from.state.asOfMs, isEmpty }
 }
 
 /** From the cache, or rendered into it; synchronous, so cells don't change meanwhile. */
@@ -67,7 +100,7 @@ export function answerTo(
 }
 
 /** Straight to Node: `response.send` would look for a charset, a length and an ETag of its own. */
-function send(response: Response, { beforeAsOf, afterAsOf }: CachedAnswer, asOf: string): void {
+function send(response: Response, { beforeAsOf, afterAsOf }: AvgSpeedText, asOf: string): void {
   const head = beforeAsOf + asOf
   response.writeHead(200, {
     'Content-Type': 'application/json; charset=utf-8',

@@ -79,6 +79,6 @@ export const roleCommands: readonly CommandDefinition[] = [
     'api',
     ['api', 'recompute'],
     'Only the API and the dashboard, with the exact job and its schedule',
-    ['allowedLatenessMinutes', 'recomputeSchedule'],
+    ['allowedLatenessMinutes', 'recomputeSchedule', 'redisUrl'],
   ),
 ]

@@ -23,6 +23,7 @@ export const upCommand: CommandDefinition = {
     'intakeMapping',
     'allowedLatenessMinutes',
     'recomputeSchedule',
+    'redisUrl',
   ],
   run: async ({ settings }) => {
     const installation = openInstallation(settings, 'up')
