@@ -10,7 +10,7 @@
 import { type API, Connection, metadataV12 } from '@platformatic/kafka'
 import { describeError, PotokError } from '../../kernel/errors.ts'
 import { connectionOptions, type KafkaAddress, type KafkaConnection } from './kafka-connection.ts'
-import { answerIn, brokerError, isRefusal, kafkaFailure } from './kafka-failure.ts'
+import { answerIn, brokerError, isRefusal, kafkaFailure, refusal } from './kafka-failure.ts'
 
 export type KafkaPartition = {
   readonly index: number
@@ -90,9 +90,10 @@ export function createKafkaCluster(connection: KafkaConnection): KafkaCluster {
         if (isRefusal(error)) break
       }
     }
+    const tried = connection.brokers.map(({ host, port }) => `${host}:${port}`).join(', ')
     throw kafkaFailure(
       new AggregateError(failures, describeError(failures.at(-1))),
-      `no connection to ${connection.brokers.map(({ host, port }) => `${host}:${port}`).join(', ')}`,
+      `no connection to ${tried} ${connection.tls === null ? 'without' : 'with'} TLS`,
     )
   }
 
@@ -192,7 +193,7 @@ export function createKafkaCluster(connection: KafkaConnection): KafkaCluster {
 
 function topicRefused(name: string, errorCode: number): PotokError {
   return errorCode === brokerError.topicAuthorizationFailed
-    ? new PotokError('Unavailable', `Kafka: this user may not see topic ${name} (ACL)`)
+    ? refusal(`Kafka: this user may not see topic ${name} (ACL: DESCRIBE)`)
     : new PotokError('Unavailable', `Kafka: topic ${name} can't be used (error ${errorCode})`, {
         context: { topic: name, errorCode },
       })

@@ -5,7 +5,7 @@
  * Invariant: secrets are in it and in nothing that is made of it for people (errors, logs, health).
  */
 import { isIP } from 'node:net'
-import type { ConnectionOptions, SASLOptions } from '@platformatic/kafka'
+import { AuthenticationError, type ConnectionOptions, type SASLOptions } from '@platformatic/kafka'
 import { PotokError } from '../../kernel/errors.ts'
 
 export type KafkaConnection = {
@@ -58,8 +58,14 @@ export function connectionOptions(connection: KafkaConnection, host: string): Co
 
 function saslOptions(sasl: KafkaSasl): SASLOptions {
   return sasl.mechanism === 'OAUTHBEARER'
-    ? { mechanism: sasl.mechanism, token: sasl.token }
+    ? { mechanism: sasl.mechanism, token: sasl.token, authBytesValidator: refuseInvalidToken }
     : { mechanism: sasl.mechanism, username: sasl.username, password: sasl.password }
+}
+
+/** A broker says what is wrong with a token in an answer that is no error (RFC 7628 §3.2.2): {"status":…}. */
+const refuseInvalidToken: NonNullable<SASLOptions['authBytesValidator']> = (bytes, callback) => {
+  if (bytes.length === 0) callback(null, bytes)
+  else callback(new AuthenticationError('the broker takes the token for invalid'))
 }
 
 /** `host:port,host:port`; an IPv6 address stands in brackets, a port left out is 9092. */

@@ -40,8 +40,17 @@ export function kafkaFailure(error: unknown, doing: string): PotokError {
 /** Nothing but another setting, or another grant on the brokers, helps. */
 export function isRefusal(error: unknown): boolean {
   return [...everyCause(error)].some(
-    (one) => isLoginFailure(one) || isForbidden(one) || isTlsFailure(one),
+    (one) => isLoginFailure(one) || isForbidden(one) || isTlsFailure(one) || isOurRefusal(one),
   )
+}
+
+/** An error of ours that says so itself. */
+export function refusal(message: string): PotokError {
+  return new PotokError('Unavailable', message, { context: { isRefusal: true } })
+}
+
+function isOurRefusal(error: unknown): boolean {
+  return error instanceof PotokError && error.context['isRefusal'] === true
 }
 
 /** The codes that brokers answered with, in order. */
@@ -73,14 +82,19 @@ function reasonOf(errors: readonly unknown[]): string | null {
   return names.length === 0 ? null : [...new Set(names)].join(', ')
 }
 
+/** platformatic calls it so, too, when the connection broke during the login. */
 function isLoginFailure(error: unknown): boolean {
-  return (
-    property(error, 'code') === 'PLT_KFK_AUTHENTICATION' ||
-    ['SASL_AUTHENTICATION_FAILED', 'UNSUPPORTED_SASL_MECHANISM', 'ILLEGAL_SASL_STATE'].includes(
-      String(property(error, 'apiId')),
-    )
-  )
+  if (loginErrors.has(String(property(error, 'apiId')))) return true
+  if (property(error, 'code') !== 'PLT_KFK_AUTHENTICATION') return false
+  const causes = [...everyCause((error as Error).cause)]
+  return !causes.some((cause) => property(cause, 'code') === 'PLT_KFK_NETWORK')
 }
+
+const loginErrors: ReadonlySet<string> = new Set([
+  'SASL_AUTHENTICATION_FAILED',
+  'UNSUPPORTED_SASL_MECHANISM',
+  'ILLEGAL_SASL_STATE',
+])
 
 function isForbidden(error: unknown): boolean {
   const code = property(error, 'apiCode')

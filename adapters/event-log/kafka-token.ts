@@ -6,6 +6,7 @@
  */
 import { PotokError } from '../../kernel/errors.ts'
 import type { Clock } from '../../kernel/ports.ts'
+import { refusal } from './kafka-failure.ts'
 
 export type TokenSource = {
   readonly uri: string
@@ -67,7 +68,7 @@ async function ask(
       cause,
     })
   }
-  if (!response.ok) throw refused(source, `it answered ${response.status}`)
+  if (!response.ok) throw refused(source, `it answered ${response.status}`, response.status)
   try {
     return (await response.json()) as { access_token?: unknown }
   } catch {
@@ -75,9 +76,9 @@ async function ask(
   }
 }
 
-function refused(source: TokenSource, why: string): PotokError {
-  return new PotokError(
-    'Unavailable',
-    `no token for Kafka from ${source.uri}: ${why} (POTOK_KAFKA_USERNAME, POTOK_KAFKA_PASSWORD)`,
-  )
+/** With a status of 4xx for good; what else goes wrong there may pass. */
+function refused(source: TokenSource, why: string, status = 500): PotokError {
+  const message = `no token for Kafka from ${source.uri}: ${why} (POTOK_KAFKA_USERNAME, POTOK_KAFKA_PASSWORD)`
+  const isLasting = status >= 400 && status < 500 && status !== 408 && status !== 429
+  return isLasting ? refusal(message) : new PotokError('Unavailable', message)
 }
