@@ -30,7 +30,8 @@ export async function openEventLog(
   return createLmdbEventLog({
     ...ports,
     directory: join(data, 'log'),
-    partitionCount: settings.logPartitions,
+    // Who only looks takes the log as it is.
+    ...(readOnly ? {} : { partitionCount: settings.logPartitions }),
     sizeBytesMax: settings.logSizeMaxMib * bytesPerMib,
     retentionMs,
     maxPendingBytes: pendingBytesMax,

@@ -144,6 +144,11 @@ export interface EventLog {
   append(records: readonly LogRecord[]): Promise<void>
   /** Per partition: first offset kept, and the offset that the next record gets. */
   ranges(): Promise<readonly LogRange[]>
+  /**
+   * received_at (epoch µs) of the first record at or after the offset, without being a reader of any group;
+   * null where none can be read. For `potok status`, which judges how long a record waits.
+   */
+  receivedAt?(logPartition: number, offset: number): Promise<number | null>
   /** Opens a reader for one sink. */
   openReader(options: { group: string }): Promise<LogReader>
   close(): Promise<void>

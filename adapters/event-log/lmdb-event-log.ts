@@ -19,9 +19,11 @@
 import assert from 'node:assert/strict'
 import { describeError, PotokError } from '../../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, Logger, LogRecord } from '../../kernel/ports.ts'
-import { encodedSizeBytesMax, encodeRecords } from '../../kernel/record-block-codec.ts'
+import { decodeBlock, encodedSizeBytesMax, encodeRecords } from '../../kernel/record-block-codec.ts'
 import { createLogReader } from './lmdb-log-reader.ts'
 import {
+  getBlock,
+  getBlockAround,
   type LogState,
   type LogStore,
   openLogStore,
@@ -263,6 +265,17 @@ export function createLmdbEventLog(options: LmdbEventLogOptions): LmdbEventLog {
     async ranges() {
       const state = readState(store)
       return Array.from({ length: store.partitionCount }, (_, i) => rangeOf(state, i))
+    },
+    async receivedAt(logPartition, offset) {
+      const { startOffset, endOffset } = rangeOf(readState(store), logPartition)
+      const wanted = Math.max(offset, startOffset)
+      if (wanted >= endOffset) return null
+      const bytes =
+        getBlock(store, logPartition, wanted) ?? getBlockAround(store, logPartition, wanted)
+      // Retention may have taken it meanwhile.
+      if (bytes === undefined) return null
+      const block = decodeBlock(bytes, `event log, partition ${logPartition}, offset ${wanted}`)
+      return block.receivedAtUs[wanted - block.baseOffset] ?? null
     },
     async openReader({ group }) {
       if (closing !== null) throw new PotokError('ShuttingDown', 'the event log is closed')

@@ -1,11 +1,19 @@
 /**
  * Exactly once, proven from the tables alone: per epoch and log partition the rows of `events` and the rows
- * and ranges of `rejected_events` cover every offset from the first to the stored position once. And each
+ * and ranges of `rejected_events` cover every offset from the first to the stored position once. An epoch that
+ * a reset ended has no position any more: there the reset's own row says where it ends, and another one where
+ * the next epoch begins (both may be without offsets), so that a row lost at either edge is seen. And each
  * table that a sink writes agrees with its own history: the newest snapshot that names offsets ends where the
  * stored positions are.
  */
 import type { LoadedTable } from '../../iceberg/catalog.ts'
-import { lineageOf, newestSnapshotOffsets, readPositions } from '../../iceberg/sink/positions.ts'
+import {
+  isSamePosition,
+  lineageOf,
+  newestSnapshotOffsets,
+  readPositions,
+} from '../../iceberg/sink/positions.ts'
+import type { LogPosition } from '../../iceberg/sink/sink-processor.ts'
 import { type CheckReport, createCheck } from './report.ts'
 import { fileList, type SqlRunner } from './sql.ts'
 
@@ -25,10 +33,10 @@ export async function checkPositions(
   const parts = [
     events.paths.length === 0
       ? ''
-      : `SELECT log_epoch, log_partition, log_offset, 1::BIGINT AS covered, 'events' AS held_in FROM ${fileList(events.paths)}`,
+      : `SELECT log_epoch, log_partition, log_offset, 1::BIGINT AS covered, false AS is_gap FROM ${fileList(events.paths)}`,
     rejected.paths.length === 0
       ? ''
-      : `SELECT log_epoch, log_partition, log_offset, record_count, 'rejected_events' FROM ${fileList(rejected.paths)}`,
+      : `SELECT log_epoch, log_partition, log_offset, record_count, reason = 'log_gap' FROM ${fileList(rejected.paths)}`,
   ].filter((part) => part !== '')
   const rows = parts.length === 0 ? [] : await coverage(sql, parts.join(' UNION ALL '))
   const seen = new Set<number>()
@@ -56,13 +64,24 @@ export async function checkPositions(
       })
       continue
     }
-    if (position.logEpoch !== Number(row['log_epoch'])) continue
-    seen.add(logPartition)
-    if (Number(row['first']) !== 0 && position.logEpoch === 0) {
-      check.find(`${where} begins at offset ${String(row['first'])} instead of 0`, {
-        log_partition: logPartition,
-      })
+    const epoch = Number(row['log_epoch'])
+    const context = { log_partition: logPartition, log_epoch: epoch }
+    const first = Number(row['first'])
+    if (epoch === 0 ? first !== 0 : numberOf(row['first_gap']) !== first) {
+      const wanted = epoch === 0 ? 'offset 0' : 'the row of the reset that began it'
+      check.find(`${where} begins at offset ${first} instead of ${wanted}`, context)
     }
+    if (position.logEpoch !== epoch) {
+      check.count('former_epochs')
+      if (numberOf(row['last_gap']) !== Number(row['next'])) {
+        check.find(
+          `${where}: rows end before offset ${String(row['next'])}, without the row of the reset that ended it`,
+          context,
+        )
+      }
+      continue
+    }
+    seen.add(logPartition)
     if (Number(row['next']) !== position.nextOffset) {
       check.find(
         `${where}: rows end before offset ${String(row['next'])}, the stored position is ${position.nextOffset}`,
@@ -81,6 +100,11 @@ export async function checkPositions(
   return check.report()
 }
 
+/** Nothing is not 0. */
+function numberOf(value: unknown): number {
+  return value === null || value === undefined ? Number.NaN : Number(value)
+}
+
 async function coverage(sql: SqlRunner, union: string): Promise<Record<string, unknown>[]> {
   return await sql.rows(`
     WITH held AS (${union}),
@@ -90,6 +114,8 @@ async function coverage(sql: SqlRunner, union: string): Promise<Record<string, u
     )
     SELECT log_epoch, log_partition, count(*) AS held, sum(covered)::BIGINT AS covered,
       min(log_offset) AS first, max(log_offset + covered) AS next,
+      min(log_offset) FILTER (is_gap) AS first_gap,
+      max(log_offset + covered) FILTER (is_gap) AS last_gap,
       count(*) FILTER (log_offset > expected) AS gaps,
       min(expected) FILTER (log_offset > expected) AS gap_at,
       count(*) FILTER (log_offset < expected) AS repeats,
@@ -106,12 +132,15 @@ function comparePositions(
   const ours = readPositions(events.metadata.properties)
   const theirs = readPositions(rejected.metadata.properties)
   for (const logPartition of new Set([...ours.keys(), ...theirs.keys()])) {
-    const a = ours.get(logPartition)?.nextOffset ?? 0
-    const b = theirs.get(logPartition)?.nextOffset ?? 0
-    if (a === b) continue
-    check.find(`log partition ${logPartition}: events is at offset ${a}, rejected_events at ${b}`, {
-      log_partition: logPartition,
-    })
+    const a = ours.get(logPartition)
+    const b = theirs.get(logPartition)
+    if (isSamePosition(a, b)) continue
+    const at = (one: LogPosition | undefined) =>
+      `offset ${one?.nextOffset} (epoch ${one?.logEpoch})`
+    check.find(
+      `log partition ${logPartition}: events is at ${at(a)}, rejected_events at ${at(b)}`,
+      { log_partition: logPartition },
+    )
   }
 }
 

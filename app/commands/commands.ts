@@ -3,6 +3,7 @@ import { camerasCommand } from './cameras.ts'
 import type { CommandDefinition } from './command.ts'
 import { configCommand } from './config.ts'
 import { demoCommand } from './demo.ts'
+import { ingestCommand } from './ingest.ts'
 import { recomputeCommand } from './recompute.ts'
 import { replayCommand } from './replay.ts'
 import { roleCommands } from './roles.ts'
@@ -19,6 +20,7 @@ export const commands: readonly CommandDefinition[] = [
   recomputeCommand,
   verifyCommand,
   statusCommand,
+  ingestCommand,
   camerasCommand,
   configCommand,
   ...roleCommands,

@@ -1,15 +1,23 @@
-/** `potok status`: tables, lag, what is sealed and what is dirty; of a running or a stopped installation. */
+/**
+ * `potok status`: tables, lag, what is sealed, what is dirty and what is wrong; of a running or a stopped
+ * installation. Exit code 3 where something is wrong.
+ */
 import { openInstallation } from '../installation.ts'
 import { type InstallationStatus, readStatus } from '../status.ts'
 import { type CommandDefinition, print, toJson } from './command.ts'
 
+const exitProblems = 3
+
 export const statusCommand: CommandDefinition = {
   usage: 'status',
-  description: 'Tables, lag, sealed and dirty days of an installation, running or stopped',
+  description:
+    'Tables, lag, sealed and dirty days of an installation, running or stopped; exit 3 with problems',
+  settings: ['lagAgeMaxSeconds'],
   run: async ({ settings }) => {
-    const status = await readStatus(openInstallation(settings, 'status', { existing: true }))
+    const existing = settings.warehouse === ''
+    const status = await readStatus(openInstallation(settings, 'status', { existing }))
     print(settings.json ? toJson(status) : describeStatus(status))
-    return 0
+    return status.ok ? 0 : exitProblems
   },
 }
 
@@ -25,7 +33,15 @@ function describeStatus(status: InstallationStatus): string {
   return [
     `potok is ${running}; ${status.catalog === null ? `warehouse ${status.warehouse}` : `catalog ${status.catalog}`}`,
     ...(tables.length === 0 ? ['  no tables yet'] : tables),
-    `log: ${status.logRecords} records; not yet committed: events ${status.lag.events}, rollup_5m ${status.lag.rollup_5m}`,
-    `sealed until ${status.sealedUntil ?? 'nothing'}; dirty days: ${status.dirtyDays.join(', ') || 'none'}`,
+    `log: ${status.logRecords ?? 'unknown'} records; not yet committed: events ${lagText(status, 'events')}, rollup_5m ${lagText(status, 'rollup_5m')}`,
+    `sealed until ${status.sealedUntil ?? 'nothing'}; dirty days: ${status.dirtyDays === null ? 'unknown' : status.dirtyDays.join(', ') || 'none'}`,
+    ...(status.ok ? ['no problems'] : []),
+    ...status.problems.map(({ part, reason }) => `PROBLEM ${part}: ${reason}`),
   ].join('\n')
+}
+
+function lagText({ sinks, lag }: InstallationStatus, name: 'events' | 'rollup_5m'): string {
+  const ageSeconds = sinks[name]?.lagAgeSeconds ?? null
+  const age = ageSeconds === null ? '' : ` (the oldest received ${ageSeconds} s ago)`
+  return `${lag[name] ?? 'unknown'}${age}`
 }

@@ -75,7 +75,7 @@ export const defaultLogSinkConfig: Omit<LogSinkConfig, 'group'> = {
   failuresMax: 5,
   overdueMs: 45_000,
   lagAgeMsMax: 60_000,
-  haltedLookMs: 30_000,
+  haltedLookMs: 10_000,
 }
 
 export type LogSinkPorts = {
@@ -150,8 +150,9 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
    * would take its log partitions and halt as well.
    */
   async function halt(error: SinkHalt): Promise<void> {
+    const isNew = status.snapshot().lastError !== error.message
     status.halted(error)
-    logger.error({ group: config.group, ...error.context }, error.message)
+    if (isNew) logger.error({ group: config.group, ...error.context }, error.message)
     if (error.case === 'log_replaced') await closeReader()
     await sleepPort(config.haltedLookMs, stopping.signal)
   }

@@ -1,6 +1,6 @@
 /**
- * Reasons for which a sink stops for good instead of trying again: going on would lose records or count
- * them twice, and only a person can say what was meant. The list of cases is closed; each message names the
+ * Reasons for which a sink halts instead of trying again: going on would lose records or count them twice, and
+ * only a person can say what was meant. It looks again now and then whether somebody has. The list of cases is closed; each message names the
  * choices. Nothing is ever reset silently (DESIGN §4 point 7).
  */
 import { PotokError } from '../../kernel/errors.ts'
@@ -16,7 +16,7 @@ export type SinkHaltCase =
   | 'above_log_end'
 
 const resetChoice =
-  'reset the positions on purpose, which raises log_epoch and records the gap in rejected_events'
+  'say where to go on (potok ingest reset --to start: where the log begins now, --to end: skip what it holds), which raises log_epoch and records the gap in rejected_events'
 
 export class SinkHalt extends PotokError {
   readonly case: SinkHaltCase

@@ -9,6 +9,7 @@ import { buildBlock } from '../../kernel/record-block-codec.ts'
 import type { RecordBlock } from '../../kernel/record-block.ts'
 import { dayOfUs } from '../../kernel/time.ts'
 import { type MemoryRow, rowsOf } from '../../testkit/memory-parquet.ts'
+import { encodePosition, positionKey } from '../../iceberg/sink/positions.ts'
 import { createEventsProcessor, defaultEventsProcessorConfig } from './events-processor.ts'
 
 const receivedAtUs = Date.UTC(2025, 3, 5, 12) * 1_000
@@ -29,7 +30,7 @@ function state(nextOffset = 0, logEpoch = 0): SinkState {
   const position: LogPosition = { ...log, logEpoch, nextOffset, eventTimeUsMax: null }
   return {
     snapshotId: null,
-    properties: {},
+    properties: { [positionKey(0)]: encodePosition(position) },
     positions: new Map([[0, position]]),
     tables: [table('events'), table('rejected_events')],
   }
@@ -87,6 +88,16 @@ const detection = {
   plate_number: 'А123БВ68',
   lane: 2,
 }
+
+test('what had left the log before an empty table read anything is a range, so that offsets begin at 0', async () => {
+  const { rows, processor } = processorOf()
+  processor.begin({ ...state(100), properties: {} })
+  processor.add(buildBlock([record(detection)], 100))
+  await processor.stage()
+  expect(rows['rejected_events']).toMatchObject([
+    { reason: 'log_gap', log_offset: 0n, record_count: 100n },
+  ])
+})
 
 test('a detection becomes a row with its log position, a rejected item one with its reason', async () => {
   const { rows, processor } = processorOf()

@@ -7,7 +7,6 @@
  * Same records, same rows: nothing here depends on the clock but the time stamp of a gap without neighbour.
  */
 import assert from 'node:assert'
-import type { TableDefinition, WritableBatch } from '../../kernel/columns.ts'
 import type { ScanningDetectionDecoder } from '../../kernel/decode-detection.ts'
 import { type EventIdHasher, eventIdBytes } from '../../kernel/event-id.ts'
 import type { Clock, IdSource, ParquetWriter } from '../../kernel/ports.ts'
@@ -18,17 +17,16 @@ import {
   type RejectedPayload,
 } from '../../kernel/record-block.ts'
 import { eventsTable, namespaceName, rejectedEventsTable } from '../../kernel/tables.ts'
-import { dayOfUs, formatDay } from '../../kernel/time.ts'
-import type { LoadedTable } from '../../iceberg/catalog.ts'
-import { dataFileOf } from '../../iceberg/spec/from-definition.ts'
-import type { DataFile } from '../../iceberg/spec/data-file.ts'
+import { dayOfUs } from '../../kernel/time.ts'
 import type {
   SinkFill,
   SinkProcessor,
   SinkState,
   StagedTable,
 } from '../../iceberg/sink/sink-processor.ts'
+import { readPositions } from '../../iceberg/sink/positions.ts'
 import { EventColumns, rejectedBatch, type RejectedRow } from './event-columns.ts'
+import { writeTable } from './write-table.ts'
 
 export type EventsProcessorPorts = {
   readonly parquet: ParquetWriter
@@ -84,12 +82,18 @@ export function createEventsProcessor(
     return state?.positions.get(logPartition)?.logEpoch ?? 0
   }
 
-  function addGap(logPartition: number, from: number, to: number, receivedAtUs?: number): void {
+  function addGap(
+    logPartition: number,
+    from: number,
+    to: number,
+    receivedAtUs?: number,
+    what = 'hold no record',
+  ): void {
     const atUs = receivedAtUs ?? lastReceivedAtUs ?? ports.clock.nowMs() * 1_000
     rejected.push({
       receivedAtUs: atUs,
       reason: 'log_gap',
-      detail: `offsets ${from} to ${to - 1} of the log hold no record`,
+      detail: `offsets ${from} to ${to - 1} of the log ${what}`,
       source: 'log',
       kvfvId: null,
       payload: null,
@@ -209,25 +213,6 @@ export function createEventsProcessor(
     )
   }
 
-  async function write(
-    definition: TableDefinition,
-    batch: WritableBatch,
-    table: LoadedTable,
-  ): Promise<DataFile[]> {
-    if (batch.rowCount === 0) return []
-    const { location, defaultSpecId, defaultSortOrderId } = table.metadata
-    const written = await ports.parquet.write(definition, batch, (day) => {
-      assert(day !== null, 'both tables are partitioned by day')
-      const folder = `${definition.partitionByDayOf}_day=${formatDay(day)}`
-      return `${location}/data/${folder}/${ports.ids.uuid()}.parquet`
-    })
-    const target = { specId: defaultSpecId, sortOrderId: defaultSortOrderId }
-    const files = written.map((file) => dataFileOf(definition, file, target))
-    const rows = files.reduce((sum, { recordCount }) => sum + recordCount, 0)
-    assert.equal(rows, batch.rowCount, 'every row is in a file, and in one only')
-    return files
-  }
-
   return {
     tables: [eventsIdentifier, rejectedIdentifier],
     chosenBy: [],
@@ -236,8 +221,12 @@ export function createEventsProcessor(
       clear()
       state = begun
       expectedOffsets.clear()
+      const isFresh = readPositions(begun.properties).size === 0
       for (const [logPartition, { nextOffset }] of begun.positions) {
         expectedOffsets.set(logPartition, nextOffset)
+        if (!isFresh || nextOffset === 0) continue
+        const what = 'had left it before anything was read'
+        addGap(logPartition, 0, nextOffset, undefined, what)
       }
     },
 
@@ -253,8 +242,9 @@ export function createEventsProcessor(
     async stage(): Promise<StagedTable[]> {
       const [eventsLoaded, rejectedLoaded] = state?.tables ?? []
       assert(eventsLoaded !== undefined && rejectedLoaded !== undefined, 'begin comes before stage')
-      const eventFiles = await write(eventsTable, events.batch(), eventsLoaded)
-      const rejectedFiles = await write(
+      const eventFiles = await writeTable(ports, eventsTable, events.batch(), eventsLoaded)
+      const rejectedFiles = await writeTable(
+        ports,
         rejectedEventsTable,
         rejectedBatch(rejected),
         rejectedLoaded,
