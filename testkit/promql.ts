@@ -8,11 +8,11 @@ export type Selector = {
 /** The selectors of an expression; labels that are compared with `=` only. */
 export function selectorsOf(expression: string): Selector[] {
   const found: Selector[] = []
+  const withoutLists = expression.replaceAll(labelLists, ' ')
   // Names of metrics have an underscore or are `up`; functions are followed by a bracket.
-  for (const [, metric = '', inner = ''] of expression.matchAll(
+  for (const [, metric = '', inner = ''] of withoutLists.matchAll(
     /\b((?:[a-z]+_[a-z0-9_]+|up))\b(?!\s*\()(?:\{([^}]*)\})?/g,
   )) {
-    if (notMetrics.has(metric) || metric.startsWith('__')) continue
     const labels = [...inner.matchAll(/(\w+)\s*=\s*"([^"]*)"/g)].map(([, name, value]) => [
       name as string,
       value as string,
@@ -22,4 +22,5 @@ export function selectorsOf(expression: string): Selector[] {
   return found
 }
 
-const notMetrics = new Set(['group_left', 'group_right'])
+/** `by (service, log_partition)`: labels, no series. */
+const labelLists = /\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)/g

@@ -25,6 +25,9 @@ const execute = promisify(execFile)
 const root = join(import.meta.dirname, '..', '..')
 const deploy = join(root, 'deploy')
 
+/** Series that a potok which is well doesn't have. */
+const onlyInTrouble = new Set(['potok_sink_halted'])
+
 let work: string
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'potok-deploy-'))
@@ -133,6 +136,11 @@ describe('Prometheus', () => {
         const query = `${metric}{${Object.entries(asked)
           .map(([name, value]) => `${name}="${value}"`)
           .join(',')}}`
+        if (onlyInTrouble.has(metric)) {
+          const known = await (await fetch(`${potok.url}/metrics`)).text()
+          if (!known.includes(`# TYPE ${metric} `)) missing.push(`${where}: ${metric}`)
+          continue
+        }
         const found = seriesOf(await ask('query', { query: `last_over_time(${query}[5m])` }))
         if (found.length === 0) missing.push(`${where}: ${query}`)
       }
