@@ -12,7 +12,7 @@ import type { Clock, EventLog, IdSource, Logger, ObjectStore } from '../kernel/p
 import { type CatalogAccess, type OpenCatalog, openCatalog } from './catalog.ts'
 import { openEventLog } from './event-log.ts'
 import { createGenerationFile } from './generation-file.ts'
-import { bytesPerMib, type Settings } from './settings.ts'
+import { bytesPerMib, isS3Warehouse, type Settings } from './settings.ts'
 import { openStorage, type Storage } from './storage.ts'
 
 export type Installation = {
@@ -38,14 +38,14 @@ export type Installation = {
 /** Older than any write can take. */
 const leftoverAgeMs = 24 * 3_600_000
 
-/** `existing`: a folder that isn't there is an error, not a new installation. */
+/** `existing`: a data folder that isn't there is an error, not a new installation, where anything is kept in it. */
 export function openInstallation(
   settings: Settings,
   role: string,
   options: { existing?: boolean } = {},
 ): Installation {
   const data = resolve(settings.data)
-  if (options.existing === true && !existsSync(data)) {
+  if (options.existing === true && keepsState(settings) && !existsSync(data)) {
     throw new PotokError(
       'InvalidInput',
       `there is no potok at ${data}: name its folder with --data`,
@@ -81,6 +81,11 @@ export function openInstallation(
     openLog: (options = {}) =>
       openEventLog(settings, data, { clock, ids, logger }, options.readOnly ?? false),
   }
+}
+
+/** Log in Kafka and tables in an S3 store: any machine may ask, with an empty folder. */
+function keepsState(settings: Settings): boolean {
+  return settings.kafkaBrokers === '' || !(isS3Warehouse(settings) || settings.catalogUri !== '')
 }
 
 /** Engines spill into a folder named by their process; those of processes that are gone go. */

@@ -57,6 +57,8 @@ export type KafkaProducer = {
 
 /** Compressed five to one: batches of up to this many times the topic's limit are tried. */
 const rawPerBatchMax = 4
+/** Larger ones are no faster, and take their memory in this process and in every reader. */
+const rawBytesMax = 4 * 1_024 * 1_024
 const backoffMsMin = 50
 const backoffMsMax = 1_000
 const requestTimeoutMsMin = 500
@@ -67,7 +69,7 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
   const { cluster, logger, pendingBytesMax, deliveryTimeoutMs } = options
   const { name } = options.topic
   const queues = options.topic.partitions.map(({ index }) =>
-    createPartitionQueue(index, rawPerBatchMax * options.batchBytesMax),
+    createPartitionQueue(index, Math.min(rawBytesMax, rawPerBatchMax * options.batchBytesMax)),
   )
   const encode = createRecordEncoder()
   const senders = new Map<number, Promise<void>>()
@@ -216,11 +218,8 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
       })
       const isTooLarge = compressed.body.length + batchHeadBytes > batchBytesMax
       if (isTooLarge && encoded.count > 1) {
-        queue.rawBytesTarget = Math.max(batchBytesMax, Math.ceil(queue.rawBytesTarget / 2))
-        putBack(queue, slices)
-        if (queue.rawBytesTarget > batchBytesMax) continue
-        // Hard to compress at all: from now on as large as they may be, uncompressed.
         queue.rawBytesTarget = Math.ceil(encoded.bytes.length / 2)
+        putBack(queue, slices)
         continue
       }
       queue.batch = {
