@@ -34,6 +34,8 @@ type Ports = {
   readonly ids: IdSource
   readonly logger: Logger
   readonly generationMemory: GenerationMemory
+  /** For tests: the catalog of a process that serves it. */
+  readonly onCrashPoint?: (point: number) => void
 }
 
 export function openCatalog(settings: Settings, storage: Storage, ports: Ports): CatalogAccess {

@@ -27,6 +27,7 @@ import {
   type RecomputeService,
 } from '../rollups/recompute/recompute-service.ts'
 import { catalogHealth, checkTablesInReach } from './catalog.ts'
+import { crashPortOfProcess } from './crash-point.ts'
 import { ensureTables } from './ensure-tables.ts'
 import { answerFailure, answerUnknown } from './http-errors.ts'
 import { type Listening, listen } from './http-server.ts'
@@ -240,6 +241,7 @@ export function createExactJob(
         })
       },
       schedule: createCronSchedule(),
+      ...crashPortOfProcess(),
     },
     {
       latenessUsMax: latenessUs(settings),

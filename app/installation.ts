@@ -10,6 +10,7 @@ import { createManifestCache, type ManifestCache } from '../iceberg/scan/plan-fi
 import { PotokError } from '../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, Logger, ObjectStore } from '../kernel/ports.ts'
 import { type CatalogAccess, type OpenCatalog, openCatalog } from './catalog.ts'
+import { crashPortOfProcess } from './crash-point.ts'
 import { openEventLog } from './event-log.ts'
 import { createGenerationFile } from './generation-file.ts'
 import { bytesPerMib, isS3Warehouse, type Settings } from './settings.ts'
@@ -60,7 +61,14 @@ export function openInstallation(
   const storage = openStorage(settings, data, logger)
   const { store, warehouse } = storage
   const generationMemory = createGenerationFile(data, warehouse)
-  const catalogAccess = openCatalog(settings, storage, { clock, ids, logger, generationMemory })
+  const catalogAccess = openCatalog(settings, storage, {
+    clock,
+    ids,
+    logger,
+    generationMemory,
+    // Of other roles the points are those of their own work.
+    ...(role === 'catalog' ? crashPortOfProcess() : {}),
+  })
   return {
     settings,
     data,

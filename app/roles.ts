@@ -12,6 +12,7 @@ import {
   createRollupStream,
   defaultRollupStreamConfig,
 } from '../rollups/streaming/rollup-stream.ts'
+import { crashPortOfProcess } from './crash-point.ts'
 import type { Installation } from './installation.ts'
 import { bytesPerMib, listSetting, type Settings } from './settings.ts'
 
@@ -47,7 +48,17 @@ export async function createRole(role: ThreadRole, installation: Installation): 
   const duckdb = await openEngine(installation, role === 'writer' ? 2 : 1)
   const parquet = createDuckDbParquetWriter({ store, duckdb })
   const parquetReader = createDuckDbParquetReader({ store, duckdb })
-  const ports = { log, catalog, store, manifests, clock, ids, logger, parquet }
+  const ports = {
+    log,
+    catalog,
+    store,
+    manifests,
+    clock,
+    ids,
+    logger,
+    parquet,
+    ...crashPortOfProcess(),
+  }
   const rules = detectionRules(settings)
   const service =
     role === 'writer'

@@ -58,6 +58,8 @@ export type CatalogOptions = {
   readonly random?: () => number
   /** For benchmarks: 1 is a catalog without group commit. */
   readonly changesPerSwapMax?: number
+  /** For tests: killed around the swap (group-commit.ts). */
+  readonly onCrashPoint?: (point: 1 | 2) => void
 }
 
 const metadataCacheBytesDefault = 128 * 1024 * 1024
@@ -162,6 +164,7 @@ export function createCatalogCore(options: CatalogOptions): CatalogCore {
     random: options.random ?? Math.random,
     logger,
     changesPerSwapMax: options.changesPerSwapMax,
+    onCrashPoint: options.onCrashPoint,
   })
 
   async function readCached<T extends TableMetadata | ViewMetadata>(

@@ -78,6 +78,8 @@ export function createGroupCommit(options: {
   sleep: (ms: number) => Promise<void>
   random: () => number
   logger: Logger | undefined
+  /** For tests: killed before the swap (1), and after it (2). */
+  onCrashPoint?: ((point: 1 | 2) => void) | undefined
   /** Fewer than usual, to measure what groups are worth. */
   changesPerSwapMax?: number | undefined
 }): GroupCommit {
@@ -144,7 +146,8 @@ export function createGroupCommit(options: {
       await removeUnreferenced(written)
       throw error
     }
-    // CRASH POINT: the new files are there, no root refers to them: orphans, and nobody was told anything.
+    // CRASH POINT 1: the new files are there, no root refers to them: orphans, and nobody was told anything.
+    options.onCrashPoint?.(1)
     let result: Awaited<ReturnType<RootClient['swap']>>
     try {
       result = await client.swap(plan.base, next.state)
@@ -165,7 +168,8 @@ export function createGroupCommit(options: {
     stats.swaps++
     stats.changes += plan.accepted.length
     options.remember([...files.values()])
-    // CRASH POINT: it is in and nobody was told: the client looks, and finds it.
+    // CRASH POINT 2: it is in and nobody was told: the client looks, and finds it.
+    options.onCrashPoint?.(2)
     settle(plan, (key) => files.get(key))
     options.deleteLater([
       ...[...files.values()].flatMap((file) => (file.kind === 'table' ? file.obsolete : [])),

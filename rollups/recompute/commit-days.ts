@@ -115,8 +115,10 @@ export async function commitDays(
     }
     try {
       // CRASH POINT 1: everything is written, nothing refers to it. What is left is for orphan removal.
+      ports.onCrashPoint?.(1)
       await ports.catalog.commit(attempt.commits)
       // CRASH POINT 2: the commit is in and nobody was told. The next run finds the days clean.
+      ports.onCrashPoint?.(2)
       await deleteQuietly(ports, isInDoubt ? [] : superseded)
       return 'committed'
     } catch (error) {

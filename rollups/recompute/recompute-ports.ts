@@ -27,6 +27,8 @@ export type RecomputePorts = {
   readonly logEnds: () => Promise<ReadonlyMap<number, number>>
   /** Rejects with ShuttingDown when aborted. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
+  /** For tests: killed in the windows of a commit (commit-days.ts). */
+  readonly onCrashPoint?: (point: 1 | 2) => void
 }
 
 export type RecomputeConfig = {
