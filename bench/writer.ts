@@ -185,7 +185,8 @@ async function decode(folder: string): Promise<void> {
     readMs += startMs - pollMs
     for (const block of blocks) {
       count += block.count
-      if (processor.add(block).rows >= defaultWriterConfig.commitRowsMax) processor.committed()
+      if (processor.add(block).rows >= defaultWriterConfig.commitRowsMax)
+        processor.take().committed()
     }
     addMs += performance.now() - startMs
   }

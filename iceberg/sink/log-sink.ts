@@ -4,14 +4,14 @@
  *
  *   step 1  read positions from the table, check them against table history and log, seek
  *   step 2  collect blocks until rows, bytes or age say so
- *   step 3  write data files, commit them with the new positions (commit-batch.ts), tell the log, go on
+ *   step 3  write data files, commit them with the new positions (commit-batch.ts), tell the log
  *
- * Invariants: positions come from the table only; no batch is begun before the last one's fate is known;
- * what is collected is bounded by the commit limits plus one poll; after `stop` nothing is written,
- * deleted or acknowledged.
+ * While step 3 runs, which mostly waits for others, the next batch is collected already. It is worth something
+ * only where the commit leaves positions and rules as they were expected; else it is dropped (step 1).
  *
- * Deliberately no collecting while a commit runs: rows collected against a state that the commit then
- * changes (another writer, a raised sealed_until) would have to be thrown away again.
+ * Invariants: positions come from the table only; of a batch nothing is written before the last one's fate is
+ * known; what is collected is bounded by twice the commit limits plus one poll; after `stop` nothing is
+ * written, deleted or acknowledged.
  */
 import assert from 'node:assert'
 import { setTimeout as delay, setImmediate as yieldToEventLoop } from 'node:timers/promises'
@@ -41,7 +41,13 @@ import {
 import { isSamePosition, readPositions } from './positions.ts'
 import { readState, startPositions, tableName } from './read-state.ts'
 import { SinkHalt } from './sink-halt.ts'
-import type { LogPosition, SinkFill, SinkProcessor, SinkState } from './sink-processor.ts'
+import type {
+  LogPosition,
+  SinkFill,
+  SinkProcessor,
+  SinkState,
+  TakenBatch,
+} from './sink-processor.ts'
 import { createSinkStatus, type SinkStatus } from './sink-status.ts'
 
 export type LogSinkConfig = {
@@ -208,46 +214,82 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
 
   /** Steps 2 and 3, over and over; returns where step 1 is due again. */
   async function follow(begun: { state: SinkState; assignment: readonly number[] }): Promise<void> {
-    let { state } = begun
+    const { assignment } = begun
+    let commit: Promise<SinkState | null> = Promise.resolve(begun.state)
+    let starts: ReadonlyMap<number, number> = new Map(
+      assignment.map((p) => [p, (begun.state.positions.get(p) as LogPosition).nextOffset]),
+    )
     for (;;) {
-      const ends = await collect(state, begun.assignment)
-      if (ends === null) return
-      const batch = await stage(state, begun.assignment, ends)
-      const outcome = await commitBatch(commitIo(), batch, state)
-      if (outcome.kind === 'superseded') {
-        status.superseded()
-        logger.info({ group: config.group }, 'positions moved or rebase refused: reading again')
-        return
-      }
-      processor.committed()
-      status.committed(batch)
-      await acknowledge(batch)
-      if (stopping.signal.aborted) return
-      const next = outcome.state
-      const isOurs = begun.assignment.every((p) =>
-        isSamePosition(next.positions.get(p), batch.ends.get(p)),
-      )
-      // Rows collected from here on are filtered by the state of `begin`: it must still hold.
-      if (!isOurs || !processor.canRebase(next)) return
-      state = next
+      const next = await collectBeside(commit, starts, assignment)
+      if (next === null) return
+      commit = commitTaken(next.state, assignment, next.ends, processor.take())
+      starts = next.ends
     }
+  }
+
+  /** The next batch and the state to commit it on; null: back to step 1. Ends when both have ended. */
+  async function collectBeside(
+    commit: Promise<SinkState | null>,
+    starts: ReadonlyMap<number, number>,
+    assignment: readonly number[],
+  ): Promise<{ state: SinkState; ends: ReadonlyMap<number, number> } | null> {
+    const abandoning = new AbortController()
+    const abandonUnless = (state: SinkState | null): SinkState | null => {
+      if (state === null) abandoning.abort()
+      return state
+    }
+    const committing = commit.then(abandonUnless, (error: unknown) => {
+      abandoning.abort()
+      throw error
+    })
+    const collecting = collect(starts, assignment, abandoning.signal).finally(() => status.paused())
+    const [committed, collected] = await Promise.allSettled([committing, collecting])
+    status.resumed()
+    // What went wrong with a commit says more, and may be a reason to halt.
+    if (committed.status === 'rejected') throw committed.reason
+    if (collected.status === 'rejected') throw collected.reason
+    if (committed.value === null || collected.value === null) return null
+    return { state: committed.value, ends: collected.value }
+  }
+
+  /** Step 3. The state to go on from; null where rows collected since `begin` can't be committed on it. */
+  async function commitTaken(
+    state: SinkState,
+    assignment: readonly number[],
+    ends: ReadonlyMap<number, number>,
+    taken: TakenBatch,
+  ): Promise<SinkState | null> {
+    const batch = await stage(state, assignment, ends, taken)
+    const outcome = await commitBatch(commitIo(), batch, state)
+    if (outcome.kind === 'superseded') {
+      status.superseded()
+      logger.info({ group: config.group }, 'positions moved or rebase refused: reading again')
+      return null
+    }
+    taken.committed()
+    status.committed(batch)
+    await acknowledge(batch)
+    const next = outcome.state
+    const isOurs = assignment.every((p) => isSamePosition(next.positions.get(p), batch.ends.get(p)))
+    // Rows collected since `begin` are filtered by its state: it must still hold.
+    return isOurs && processor.canRebase(next) ? next : null
   }
 
   /** Step 2. Next offset per log partition; null where there is nothing to commit before step 1. */
   async function collect(
-    state: SinkState,
+    starts: ReadonlyMap<number, number>,
     assignment: readonly number[],
+    abandoned: AbortSignal,
   ): Promise<ReadonlyMap<number, number> | null> {
     assert(reader !== null)
-    const ends = new Map(
-      assignment.map((p) => [p, (state.positions.get(p) as LogPosition).nextOffset]),
-    )
+    const signal = AbortSignal.any([stopping.signal, abandoned])
+    const ends = new Map(starts)
     let fill: SinkFill = { rows: 0, bytes: 0, oldestReceivedAtUs: null }
     let firstMs: number | null = null
-    while (!stopping.signal.aborted) {
+    while (!signal.aborted) {
       if (!isSameAssignment(reader.assignment(), assignment)) return null
       const waitMs = firstMs === null ? config.pollWaitMs : Math.min(config.pollWaitMs, 100)
-      const blocks = await poll(reader, waitMs)
+      const blocks = await poll(reader, waitMs, signal)
       let polledBytes = 0
       let sliceStartMs = clock.nowMs()
       const check = createBlockCheck(log)
@@ -274,10 +316,9 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       if (firstMs !== null && isDue(fill, firstMs, nowMs, isCaughtUp)) return ends
       if (isIdle) status.idle()
       const isSmall = polledBytes < config.pollBytes / 8
-      if (isCaughtUp && isSmall && blocks.length > 0)
-        await sleepPort(config.pollPauseMs, stopping.signal)
+      if (isCaughtUp && isSmall && blocks.length > 0) await sleepPort(config.pollPauseMs, signal)
     }
-    return firstMs === null ? null : ends
+    return firstMs === null || abandoned.aborted ? null : ends
   }
 
   /**
@@ -294,11 +335,15 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
     return isCaughtUp && nowMs - receivedMs >= ageMs
   }
 
-  async function poll(from: LogReader, maxWaitMs: number): Promise<RecordBlock[]> {
+  async function poll(
+    from: LogReader,
+    maxWaitMs: number,
+    signal: AbortSignal,
+  ): Promise<RecordBlock[]> {
     try {
-      return await from.poll({ maxWaitMs, maxBytes: config.pollBytes, signal: stopping.signal })
+      return await from.poll({ maxWaitMs, maxBytes: config.pollBytes, signal })
     } catch (error) {
-      if (stopping.signal.aborted) return []
+      if (signal.aborted) return []
       isReaderSuspect = true
       throw error
     }
@@ -308,11 +353,11 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
     state: SinkState,
     assignment: readonly number[],
     ends: ReadonlyMap<number, number>,
+    taken: TakenBatch,
   ): Promise<Batch> {
     // CRASH POINT 1: collected, nothing written. Read again at the next start.
     await onCrashPoint(1)
     status.committing()
-    const eventTimes = processor.eventTimeUsMax()
     const stored = readPositions(state.properties)
     const starts = new Map<number, LogPosition>()
     const newPositions = new Map<number, LogPosition>()
@@ -322,7 +367,7 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       starts.set(logPartition, start)
       const nextOffset = ends.get(logPartition) ?? start.nextOffset
       assert(nextOffset >= start.nextOffset, 'a position never goes back')
-      const seen = eventTimes.get(logPartition) ?? null
+      const seen = taken.eventTimeUsMax.get(logPartition) ?? null
       newPositions.set(logPartition, {
         ...start,
         nextOffset,
@@ -330,7 +375,7 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       })
     }
     throwIfEnded()
-    const staged = await processor.stage()
+    const staged = await taken.stage()
     // CRASH POINT 2: data files written, nothing refers to them. They are orphans.
     await onCrashPoint(2)
     return { commitId: ids.uuid(), staged, stored, starts, ends: newPositions }

@@ -41,6 +41,16 @@ export type StagedTable = {
   readonly dataFiles: readonly DataFile[]
 }
 
+/** What was collected for one commit, apart from what is added meanwhile. */
+export interface TakenBatch {
+  /** Greatest event time per log partition. */
+  readonly eventTimeUsMax: ReadonlyMap<number, number>
+  /** Writes it as data files. May be empty: the positions still move by an empty append. */
+  stage(): Promise<StagedTable[]>
+  /** The staged files are in: forget them. Not called where they aren't; then `begin` comes next. */
+  committed(): void
+}
+
 export interface SinkProcessor {
   /** The first table holds the positions that count; all are committed in one transaction and carry the same positions. */
   readonly tables: readonly TableIdentifier[]
@@ -53,12 +63,8 @@ export interface SinkProcessor {
   begin(state: SinkState): void
   /** Takes a block in. Must not fail for bad records: they are values. Gives what is collected now. */
   add(block: RecordBlock): SinkFill
-  /** Greatest event time of what was added per log partition since `begin` or the last `committed`. */
-  eventTimeUsMax(): ReadonlyMap<number, number>
-  /** Writes what was collected as data files. May be empty: the positions still move by an empty append. */
-  stage(): Promise<StagedTable[]>
-  /** The staged files are in: forget them. */
-  committed(): void
+  /** Hands over what was collected: what is added from now on is of the next batch. */
+  take(): TakenBatch
   /** May what was staged under the state of `begin` be committed on top of `current`? (Positions are checked by the sink.) */
   canRebase(current: SinkState): boolean
 }

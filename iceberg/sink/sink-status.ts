@@ -49,8 +49,10 @@ type PartitionProgress = {
   readTo: number
   /** End of the log, as last seen. */
   end: number | null
-  /** received_at of the oldest record that is not committed, epoch µs. */
+  /** received_at of the oldest record that is not committed, epoch µs; those of a running commit apart. */
   oldestReceivedAtUs: number | null
+  /** The same of the records of the commit that runs. */
+  takenReceivedAtUs: number | null
   /** That record isn't read yet: it is no older than the last one that was. */
   isGuess: boolean
   lastReceivedAtUs: number | null
@@ -81,6 +83,10 @@ export function createSinkStatus(clock: Clock, config: StatusConfig) {
   let halt: SinkHalt | null = null
   let partitions = new Map<number, PartitionProgress>()
   let firstCollectedMs: number | null = null
+  /** The same of the batch that is being committed. */
+  let firstTakenMs: number | null = null
+  /** Since when the log isn't asked, because a whole batch waits for the commit before it. */
+  let pausedAtMs: number | null = null
   let commitBeganMs: number | null = null
   let failingSinceMs: number | null = null
   let isBeginning = true
@@ -108,7 +114,7 @@ export function createSinkStatus(clock: Clock, config: StatusConfig) {
     if (silentMs > config.overdueMs) {
       return `the log has not answered for ${seconds(silentMs)} s${cause()}`
     }
-    const overdueMs = sinceMs(firstCollectedMs)
+    const overdueMs = sinceMs(firstTakenMs ?? firstCollectedMs)
     if (overdueMs > config.overdueMs) {
       return `nothing committed for ${seconds(overdueMs)} s although records wait: look at the catalog and the object store${cause()}`
     }
@@ -129,8 +135,10 @@ export function createSinkStatus(clock: Clock, config: StatusConfig) {
     return `behind: the oldest record not yet committed was received ${seconds(ageMs)} s ago (log partition ${logPartition}); ${current.lagRecords ?? 'unknown'} records to go${cause()}`
   }
 
-  function ageMsOf({ oldestReceivedAtUs, waitingSinceMs }: PartitionProgress): number {
-    const readMs = oldestReceivedAtUs === null ? null : oldestReceivedAtUs / 1_000
+  function ageMsOf(progress: PartitionProgress): number {
+    const { oldestReceivedAtUs, takenReceivedAtUs, waitingSinceMs } = progress
+    const oldestUs = takenReceivedAtUs ?? oldestReceivedAtUs
+    const readMs = oldestUs === null ? null : oldestUs / 1_000
     return Math.max(sinceMs(readMs), sinceMs(waitingSinceMs))
   }
 
@@ -163,14 +171,17 @@ export function createSinkStatus(clock: Clock, config: StatusConfig) {
       for (const [logPartition, { nextOffset: readTo }] of current.positions) {
         const old = known.partitions.get(logPartition)
         const fresh = { readTo, end: old?.end ?? null, oldestReceivedAtUs: null, isGuess: false }
-        const progress = { ...fresh, lastReceivedAtUs: null, waitingSinceMs: null }
+        const none = { takenReceivedAtUs: null, lastReceivedAtUs: null, waitingSinceMs: null }
+        const progress = { ...fresh, ...none }
         // What was collected and dropped still waits, unless somebody else has committed it.
         const isSame = known.positions.get(logPartition)?.nextOffset === readTo
-        partitions.set(logPartition, isSame ? { ...progress, ...old, readTo } : progress)
+        const kept = isSame && old !== undefined ? droppedOf(old) : {}
+        partitions.set(logPartition, { ...progress, ...kept, readTo })
       }
       isBeginning = false
       lastTurnMs = clock.nowMs()
       firstCollectedMs = null
+      firstTakenMs = null
       commitBeganMs = null
       lagSeenMs = null
     },
@@ -195,11 +206,32 @@ export function createSinkStatus(clock: Clock, config: StatusConfig) {
     },
     /** Nothing is collected and nothing waits in the log: whatever failed before is over. */
     idle(): void {
+      if (commitBeganMs !== null) return
       for (const progress of partitions.values()) progress.oldestReceivedAtUs = null
       this.succeeded()
     },
+    /** What was collected is being committed; what is read from now on is of the next batch. */
     committing(): void {
       commitBeganMs = clock.nowMs()
+      firstTakenMs = firstCollectedMs
+      firstCollectedMs = null
+      current.rowsCollected = 0
+      for (const progress of partitions.values()) {
+        if (progress.isGuess) continue
+        progress.takenReceivedAtUs = progress.oldestReceivedAtUs
+        progress.oldestReceivedAtUs = null
+        progress.isGuess = true
+      }
+    },
+    /** The log isn't asked until the commit that runs has ended; then `resumed`. */
+    paused(): void {
+      pausedAtMs = clock.nowMs()
+    },
+    resumed(): void {
+      for (const progress of partitions.values()) {
+        if (progress.waitingSinceMs !== null) progress.waitingSinceMs += sinceMs(pausedAtMs)
+      }
+      pausedAtMs = null
     },
     committed(batch: Batch): void {
       const nowMs = clock.nowMs()
@@ -210,18 +242,16 @@ export function createSinkStatus(clock: Clock, config: StatusConfig) {
       current.rowsCommitted += files.reduce((rows, { recordCount }) => rows + recordCount, 0)
       current.filesCommitted += files.length
       current.commits++
-      current.rowsCollected = 0
       current.lastCommitMs = commitBeganMs === null ? 0 : Math.max(0, nowMs - commitBeganMs)
       current.lastCommittedAtMs = nowMs
       for (const progress of partitions.values()) {
+        progress.takenReceivedAtUs = null
+        if (!progress.isGuess) continue
         const isBehind = progress.end !== null && progress.end > progress.readTo
         progress.oldestReceivedAtUs = isBehind ? progress.lastReceivedAtUs : null
-        progress.isGuess = true
-        // While it committed it didn't ask the log.
-        if (progress.waitingSinceMs !== null) progress.waitingSinceMs += current.lastCommitMs
       }
       lastTurnMs = nowMs
-      firstCollectedMs = null
+      firstTakenMs = null
       commitBeganMs = null
       lagSeenMs = null
       this.succeeded()
@@ -239,7 +269,7 @@ export function createSinkStatus(clock: Clock, config: StatusConfig) {
       current.failuresInRow++
       current.lastError = describeError(error)
       // What was collected is dropped and collected again: it has waited since the first time.
-      failingSinceMs ??= firstCollectedMs ?? clock.nowMs()
+      failingSinceMs ??= firstTakenMs ?? firstCollectedMs ?? clock.nowMs()
     },
     succeeded(): void {
       current.failuresInRow = 0
@@ -299,6 +329,15 @@ export function createSinkStatus(clock: Clock, config: StatusConfig) {
       const wrong = reason()
       return wrong === undefined ? { ok: true, details } : { ok: false, reason: wrong, details }
     },
+  }
+}
+
+/** Of a log partition whose records were dropped: the oldest of them waits on. */
+function droppedOf(old: PartitionProgress): PartitionProgress {
+  return {
+    ...old,
+    oldestReceivedAtUs: old.takenReceivedAtUs ?? old.oldestReceivedAtUs,
+    takenReceivedAtUs: null,
   }
 }
 

@@ -93,7 +93,7 @@ test('what had left the log before an empty table read anything is a range, so t
   const { rows, processor } = processorOf()
   processor.begin({ ...state(100), properties: {} })
   processor.add(buildBlock([record(detection)], 100))
-  await processor.stage()
+  await processor.take().stage()
   expect(rows['rejected_events']).toMatchObject([
     { reason: 'log_gap', log_offset: 0n, record_count: 100n },
   ])
@@ -110,7 +110,7 @@ test('a detection becomes a row with its log position, a rejected item one with 
     payload: '{}',
   }
   processor.add(buildBlock([record(detection), record(item, { kind: 1 })], 100))
-  const staged = await processor.stage()
+  const staged = await processor.take().stage()
   expect(rows['events']).toEqual([
     {
       event_id: 'ee'.repeat(16),
@@ -169,8 +169,9 @@ test('texts go into rows as bytes as they would as strings', async () => {
         // Twice: the second batch reuses the memory of the first.
         for (let round = 0; round < 2; round++) {
           processor.add(buildBlock(items, round * items.length))
-          await processor.stage()
-          processor.committed()
+          const taken = processor.take()
+          await taken.stage()
+          taken.committed()
         }
       }
       expect(bytes.rows).toEqual(strings.rows)
@@ -185,12 +186,34 @@ test('texts go into rows as bytes as they would as strings', async () => {
   )
 })
 
+test('what is added while a batch is being written is of the next one', async () => {
+  const { rows, processor } = processorOf()
+  processor.begin(state())
+  for (let round = 0; round < 4; round++) {
+    const plate = `before${round}`
+    processor.add(buildBlock([record({ ...detection, plate_number: plate })], round * 3))
+    const taken = processor.take()
+    const after = [record({ ...detection, plate_number: `after${round}` }), record('nonsense')]
+    expect(processor.add(buildBlock(after, round * 3 + 1))).toMatchObject({ rows: 2 })
+    await taken.stage()
+    taken.committed()
+    expect(rows['events']?.map((row) => row['plate_number'])).toEqual([plate])
+    expect(rows['rejected_events']).toEqual([])
+    const rest = processor.take()
+    await rest.stage()
+    rest.committed()
+    expect(rows['events']?.map((row) => row['plate_number'])).toEqual([plate, `after${round}`])
+    expect(rows['rejected_events']).toHaveLength(1)
+    for (const kept of Object.values(rows)) kept.length = 0
+  }
+})
+
 test('an event id that the gateway computed is kept, a missing one is computed', async () => {
   const { rows, processor } = processorOf()
   processor.begin(state())
   const given = new Uint8Array(16).fill(0xab)
   processor.add(buildBlock([record(detection, { eventId: given }), record(detection)], 0))
-  await processor.stage()
+  await processor.take().stage()
   expect(rows['events']?.map((row) => row['event_id'])).toEqual(['ab'.repeat(16), 'ee'.repeat(16)])
 })
 
@@ -204,7 +227,7 @@ test.each([
     processor.begin(state())
     const bad = '["a plate might hide here"]'
     processor.add(buildBlock([record(bad), record(bad, { kind: 1 }), record(bad, { kind: 9 })], 0))
-    await processor.stage()
+    await processor.take().stage()
     expect(rows['rejected_events']).toMatchObject([
       { reason: 'not_an_object', source: 'log', payload, log_offset: 0n },
       { reason: 'invalid_json', source: 'log', payload, log_offset: 1n },
@@ -239,7 +262,7 @@ test('rows and ranges of a batch cover every offset once, wherever the log has g
         }
         processor.add(block)
       }
-      await processor.stage()
+      await processor.take().stage()
       const covered = [...(rows['events'] ?? []), ...(rows['rejected_events'] ?? [])].flatMap(
         (row) =>
           Array.from(
@@ -263,7 +286,7 @@ test('a batch is full when it holds so many distinct days', () => {
   processor.begin(state())
   expect(processor.add(buildBlock([on('2025-04-01'), on('2025-04-02')], 0)).full).toBe(false)
   expect(processor.add(buildBlock([on('2025-04-03')], 2)).full).toBe(true)
-  processor.committed()
+  processor.take()
   expect(processor.add(buildBlock([on('2025-04-03')], 3)).full).toBe(false)
 })
 
@@ -289,7 +312,7 @@ test('a camera whose clock is ahead does not move the watermark past the time of
   processor.begin(state())
   const ahead = new Date(receivedAtUs / 1_000 + 120_000).toISOString()
   processor.add(buildBlock([record({ ...detection, timestamp: ahead })], 0))
-  expect(processor.eventTimeUsMax()).toEqual(new Map([[0, receivedAtUs]]))
+  expect(processor.take().eventTimeUsMax).toEqual(new Map([[0, receivedAtUs]]))
 })
 
 test('many rows keep their values while columns grow', async () => {
@@ -301,7 +324,7 @@ test('many rows keep their values while columns grow', async () => {
     )
     processor.add(buildBlock(records, from))
   }
-  await processor.stage()
+  await processor.take().stage()
   const events = rows['events'] ?? []
   expect(events).toHaveLength(20_000)
   const wrong = events.filter(

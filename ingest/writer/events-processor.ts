@@ -24,6 +24,7 @@ import type {
   SinkState,
   StagedTable,
 } from '../../iceberg/sink/sink-processor.ts'
+import type { LoadedTable } from '../../iceberg/catalog.ts'
 import { readPositions } from '../../iceberg/sink/positions.ts'
 import { EventColumns, rejectedBatch, type RejectedRow } from './event-columns.ts'
 import { writeTable } from './write-table.ts'
@@ -59,14 +60,16 @@ export function createEventsProcessor(
   config: EventsProcessorConfig = defaultEventsProcessorConfig,
 ): SinkProcessor {
   const { decoder, hashEventId } = ports
-  const events = new EventColumns()
+  let events = new EventColumns()
+  /** Of the batch before the last: its memory is used again. */
+  let spare: EventColumns | null = null
   let rejected: RejectedRow[] = []
   let state: SinkState | null = null
   let bytes = 0
   let oldestReceivedAtUs: number | null = null
   const days = new Set<number>()
   const expectedOffsets = new Map<number, number>()
-  const eventTimes = new Map<number, number>()
+  let eventTimes = new Map<number, number>()
   let lastReceivedAtUs: number | null = null
 
   function clear(): void {
@@ -75,7 +78,7 @@ export function createEventsProcessor(
     bytes = 0
     oldestReceivedAtUs = null
     days.clear()
-    eventTimes.clear()
+    eventTimes = new Map()
   }
 
   function epochOf(logPartition: number): number {
@@ -213,6 +216,20 @@ export function createEventsProcessor(
     )
   }
 
+  async function stage(
+    batch: { readonly events: EventColumns; readonly rejected: readonly RejectedRow[] },
+    [eventsLoaded, rejectedLoaded]: readonly LoadedTable[],
+  ): Promise<StagedTable[]> {
+    assert(eventsLoaded !== undefined && rejectedLoaded !== undefined, 'begin comes before take')
+    const eventFiles = await writeTable(ports, eventsTable, batch.events.batch(), eventsLoaded)
+    const rejectedRows = rejectedBatch(batch.rejected)
+    const rejectedFiles = await writeTable(ports, rejectedEventsTable, rejectedRows, rejectedLoaded)
+    return [
+      { identifier: eventsIdentifier, dataFiles: eventFiles },
+      { identifier: rejectedIdentifier, dataFiles: rejectedFiles },
+    ]
+  }
+
   return {
     tables: [eventsIdentifier, rejectedIdentifier],
     chosenBy: [],
@@ -237,25 +254,20 @@ export function createEventsProcessor(
       return { rows, bytes, oldestReceivedAtUs, full: days.size >= config.daysPerCommitMax }
     },
 
-    eventTimeUsMax: () => new Map(eventTimes),
-
-    async stage(): Promise<StagedTable[]> {
-      const [eventsLoaded, rejectedLoaded] = state?.tables ?? []
-      assert(eventsLoaded !== undefined && rejectedLoaded !== undefined, 'begin comes before stage')
-      const eventFiles = await writeTable(ports, eventsTable, events.batch(), eventsLoaded)
-      const rejectedFiles = await writeTable(
-        ports,
-        rejectedEventsTable,
-        rejectedBatch(rejected),
-        rejectedLoaded,
-      )
-      return [
-        { identifier: eventsIdentifier, dataFiles: eventFiles },
-        { identifier: rejectedIdentifier, dataFiles: rejectedFiles },
-      ]
+    take() {
+      const tables = state?.tables ?? []
+      const batch = { events, rejected, eventTimeUsMax: eventTimes }
+      events = spare ?? new EventColumns()
+      spare = null
+      clear()
+      return {
+        eventTimeUsMax: batch.eventTimeUsMax,
+        stage: () => stage(batch, tables),
+        committed() {
+          spare = batch.events
+        },
+      }
     },
-
-    committed: clear,
 
     /** Rows depend on the log alone; only where the table was made anew would the files be elsewhere. */
     canRebase(current) {

@@ -136,8 +136,9 @@ describe('the rollup processor', () => {
           offset + half,
         ),
       )
-      await processor.stage()
-      processor.committed()
+      const taken = processor.take()
+      await taken.stage()
+      taken.committed()
       offset += part.length
     }
     expect(addedUp(written)).toEqual(naively(events))
@@ -158,7 +159,7 @@ describe('the rollup processor', () => {
   test('a detection sent twice is counted twice: the exact job takes it out', async () => {
     const processor = create()
     processor.add(buildBlock([recordOf(event()), recordOf(event())], 0))
-    await processor.stage()
+    await processor.take().stage()
     expect(written).toMatchObject([{ event_count: 2n, speed_sum_milli: 100_000n }])
   })
 
@@ -175,21 +176,22 @@ describe('the rollup processor', () => {
         0,
       ),
     )
-    const [staged] = await processor.stage()
+    const taken = processor.take()
+    const [staged] = await taken.stage()
     expect(staged?.dataFiles.length).toBe(1)
     expect(written).toMatchObject([{ window_start: sealedUntilUs, event_count: 1n }])
     expect(processor.counts().sealed).toBe(0)
-    processor.committed()
+    taken.committed()
     expect(processor.counts()).toEqual({ added: 1, sealed: 2, rejected: 0 })
     // They were seen: the watermark knows them.
     processor.add(buildBlock([recordOf(event({ eventTimeUs: day }))], 3))
-    expect(processor.eventTimeUsMax()).toEqual(new Map([[0, day]]))
+    expect(processor.take().eventTimeUsMax).toEqual(new Map([[0, day]]))
   })
 
   test('a window that sealed_until cuts is sealed whole', async () => {
     const processor = create({}, day + 1)
     processor.add(buildBlock([recordOf(event({ eventTimeUs: day + 2 }))], 0))
-    expect(await processor.stage()).toMatchObject([{ dataFiles: [] }])
+    expect(await processor.take().stage()).toMatchObject([{ dataFiles: [] }])
   })
 
   test('may be rebased only where sealed_until is what its rows were filtered by', () => {
@@ -213,14 +215,15 @@ describe('the rollup processor', () => {
       ),
     )
     expect(fill).toMatchObject({ rows: 1, oldestReceivedAtUs: 500, full: false })
-    await processor.stage()
-    processor.committed()
+    const taken = processor.take()
+    await taken.stage()
+    taken.committed()
     expect(written).toMatchObject([{ kvfv_id: 'KV9' }])
     expect(processor.counts()).toEqual({ added: 1, sealed: 0, rejected: 2 })
   })
 
   test('nothing to write is nothing written: the positions still move', async () => {
-    expect(await create().stage()).toMatchObject([{ dataFiles: [] }])
+    expect(await create().take().stage()).toMatchObject([{ dataFiles: [] }])
     expect(locations).toEqual([])
   })
 
@@ -232,7 +235,7 @@ describe('the rollup processor', () => {
       full: false,
     })
     expect(processor.add(buildBlock(windows, 2))).toMatchObject({ rows: 3, full: true })
-    processor.committed()
+    processor.take()
     expect(processor.add(buildBlock(windows.slice(0, 1), 5))).toMatchObject({
       rows: 1,
       full: false,
@@ -246,8 +249,9 @@ describe('the rollup processor', () => {
     const processor = create()
     processor.add(buildBlock([recordOf(event())], 0))
     processor.begin(stateOf(null))
-    expect(await processor.stage()).toMatchObject([{ dataFiles: [] }])
-    processor.committed()
+    const taken = processor.take()
+    expect(await taken.stage()).toMatchObject([{ dataFiles: [] }])
+    taken.committed()
     expect(processor.counts().added).toBe(0)
   })
 
@@ -260,7 +264,7 @@ describe('the rollup processor', () => {
         0,
       ),
     )
-    await processor.stage()
+    await processor.take().stage()
     expect(locations.map((location) => location.split('/').slice(-3, -1))).toEqual([
       ['data', 'window_start_day=2025-04-04'],
       ['data', 'window_start_day=2025-04-05'],
@@ -272,7 +276,7 @@ describe('the rollup processor', () => {
     const ahead = event({ eventTimeUs: day + 10, receivedAtUs: day + 4 })
     processor.add(buildBlock([recordOf(ahead, 3)], 0))
     processor.add(buildBlock([recordOf(event({ eventTimeUs: day + 2 }), 5)], 0))
-    expect(processor.eventTimeUsMax()).toEqual(
+    expect(processor.take().eventTimeUsMax).toEqual(
       new Map([
         [3, day + 4],
         [5, day + 2],

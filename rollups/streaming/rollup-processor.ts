@@ -17,6 +17,7 @@ import { type RecordBlock, recordKind } from '../../kernel/record-block.ts'
 import { namespaceName, rollup5mTable, tableProperties } from '../../kernel/tables.ts'
 import { dayOfUs, formatDay, usPer5Minutes } from '../../kernel/time.ts'
 import { dataFileOf } from '../../iceberg/spec/from-definition.ts'
+import type { LoadedTable } from '../../iceberg/catalog.ts'
 import type {
   SinkFill,
   SinkProcessor,
@@ -84,23 +85,21 @@ export function createRollupProcessor(
   let sealedUntilUs: number | null = null
   let cameras = new Map<string, CameraWindows>()
   const days = new Set<number>()
-  const eventTimes = new Map<number, number>()
+  let eventTimes = new Map<number, number>()
   let rows = 0
   let bytes = 0
   let oldestReceivedAtUs: number | null = null
   const committed = { added: 0, sealed: 0, rejected: 0 }
-  const pending = { added: 0, sealed: 0, rejected: 0 }
+  let pending = { added: 0, sealed: 0, rejected: 0 }
 
   function clear(): void {
     cameras = new Map()
     days.clear()
-    eventTimes.clear()
+    eventTimes = new Map()
     rows = 0
     bytes = 0
     oldestReceivedAtUs = null
-    pending.added = 0
-    pending.sealed = 0
-    pending.rejected = 0
+    pending = { added: 0, sealed: 0, rejected: 0 }
   }
 
   function cameraOf(kvfvId: string): CameraWindows {
@@ -161,7 +160,7 @@ export function createRollupProcessor(
     if (Number.isFinite(oldest)) oldestReceivedAtUs = oldest
   }
 
-  function collectedRows(): PartialSumsRow[] {
+  function rowsOf(cameras: ReadonlyMap<string, CameraWindows>): PartialSumsRow[] {
     const result: PartialSumsRow[] = []
     for (const [kvfvId, { windows }] of cameras) {
       for (const [window, sums] of windows) {
@@ -169,6 +168,25 @@ export function createRollupProcessor(
       }
     }
     return result
+  }
+
+  async function stage(
+    rows: readonly PartialSumsRow[],
+    table: LoadedTable | undefined,
+  ): Promise<StagedTable[]> {
+    assert(table !== undefined, 'begin comes before take')
+    const { location, defaultSpecId, defaultSortOrderId } = table.metadata
+    const batch = provisionalBatch(rows, ports.clock.nowMs() * 1_000)
+    const written = await ports.parquet.write(rollup5mTable, batch, (day) => {
+      assert(day !== null, 'rollup_5m is partitioned by day')
+      const folder = `${rollup5mTable.partitionByDayOf}_day=${formatDay(day)}`
+      return `${location}/data/${folder}/${ports.ids.uuid()}.parquet`
+    })
+    const target = { specId: defaultSpecId, sortOrderId: defaultSortOrderId }
+    const dataFiles = written.map((file) => dataFileOf(rollup5mTable, file, target))
+    const rowsWritten = dataFiles.reduce((sum, { recordCount }) => sum + recordCount, 0)
+    assert.equal(rowsWritten, rows.length, 'every row is in a file, and in one only')
+    return [{ identifier, dataFiles }]
   }
 
   return {
@@ -191,30 +209,19 @@ export function createRollupProcessor(
       return { rows, bytes, oldestReceivedAtUs, full }
     },
 
-    eventTimeUsMax: () => new Map(eventTimes),
-
-    async stage(): Promise<StagedTable[]> {
+    take() {
       const [table] = state?.tables ?? []
-      assert(table !== undefined, 'begin comes before stage')
-      const { location, defaultSpecId, defaultSortOrderId } = table.metadata
-      const batch = provisionalBatch(collectedRows(), ports.clock.nowMs() * 1_000)
-      const written = await ports.parquet.write(rollup5mTable, batch, (day) => {
-        assert(day !== null, 'rollup_5m is partitioned by day')
-        const folder = `${rollup5mTable.partitionByDayOf}_day=${formatDay(day)}`
-        return `${location}/data/${folder}/${ports.ids.uuid()}.parquet`
-      })
-      const target = { specId: defaultSpecId, sortOrderId: defaultSortOrderId }
-      const dataFiles = written.map((file) => dataFileOf(rollup5mTable, file, target))
-      const rowsWritten = dataFiles.reduce((sum, { recordCount }) => sum + recordCount, 0)
-      assert.equal(rowsWritten, rows, 'every row is in a file, and in one only')
-      return [{ identifier, dataFiles }]
-    },
-
-    committed() {
-      committed.added += pending.added
-      committed.sealed += pending.sealed
-      committed.rejected += pending.rejected
+      const batch = { cameras, pending, eventTimeUsMax: eventTimes }
       clear()
+      return {
+        eventTimeUsMax: batch.eventTimeUsMax,
+        stage: () => stage(rowsOf(batch.cameras), table),
+        committed() {
+          committed.added += batch.pending.added
+          committed.sealed += batch.pending.sealed
+          committed.rejected += batch.pending.rejected
+        },
+      }
     },
 
     /** The rows were filtered by `sealed_until`: where it has been raised they may be of sealed windows now. */
