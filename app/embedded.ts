@@ -34,6 +34,7 @@ import { type Listening, listen } from './http-server.ts'
 import type { Installation } from './installation.ts'
 import { watchLog } from './log-watch.ts'
 import { exportHealth, recordIntake } from './metrics.ts'
+import { createBroker, createSubscription, type Mqtt, type MqttPorts } from './mqtt.ts'
 import { createProbesRouter } from './probes.ts'
 import { createRoleThread } from './role-thread.ts'
 import { detectionRules, latenessUs, openEngine, platePolicyOf } from './roles.ts'
@@ -52,10 +53,21 @@ export type Embedded = {
   url(): string | null
   /** Of the catalog served here, or of the other one that is used. */
   catalogUrl(): string | null
+  /** Of the broker, here or elsewhere; null without MQTT. */
+  mqttUrl(): string | null
 }
 
-export const allParts = ['writer', 'rollups', 'recompute', 'catalog', 'gateway', 'api'] as const
-export type Part = (typeof allParts)[number]
+export const allParts = [
+  'writer',
+  'rollups',
+  'recompute',
+  'catalog',
+  'gateway',
+  'broker',
+  'api',
+] as const
+/** `broker`: cameras connect to this process by MQTT. `mqtt`: it subscribes on another broker. */
+export type Part = (typeof allParts)[number] | 'mqtt'
 
 export type EmbeddedOptions = {
   readonly parts: readonly Part[]
@@ -78,6 +90,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
   let recompute: RecomputeService | null = null
   let listening: Listening | null = null
   let catalogListening: Listening | null = null
+  let mqtt: Mqtt | null = null
   let stopping: Promise<void> | null = null
 
   const health = (): Record<string, ServiceHealth> =>
@@ -135,8 +148,9 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
   async function startHttp(log: EventLog, duckdb: DuckDb): Promise<void> {
     const app = express().disable('x-powered-by')
     const watch = watchLog(log, installation.clock)
-    const intake = runs.has('gateway') ? openIntake(installation, watch.log, registry) : null
-    if (intake !== null) {
+    const takesIn = (['gateway', 'broker', 'mqtt'] as const).some((part) => runs.has(part))
+    const intake = takesIn ? openIntake(installation, watch.log, registry) : null
+    if (intake !== null && runs.has('gateway')) {
       app.use(createIntakeRouter(intake))
       services.set('gateway', { ...noLife, health: () => watch.health() })
     }
@@ -152,6 +166,17 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
       // At once: who goes on sending over an open connection is told 503 instead of keeping it open.
       await Promise.all([listening?.close(deadlineMs), intake?.close()])
     })
+    if (intake !== null) await startMqtt({ installation, intake, watch })
+  }
+
+  async function startMqtt(ports: MqttPorts): Promise<void> {
+    if (runs.has('mqtt')) mqtt = createSubscription(ports)
+    else if (runs.has('broker') && settings.mqttPort !== 0) mqtt = createBroker(ports)
+    if (mqtt === null) return
+    const { service } = mqtt
+    services.set('mqtt', service)
+    await service.start()
+    undo.push((deadlineMs) => service.stop(deadlineMs))
   }
 
   async function startApi(log: EventLog, duckdb: DuckDb): Promise<Router> {
@@ -211,6 +236,7 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
       return recompute
     },
     url: () => listening?.url ?? null,
+    mqttUrl: () => mqtt?.url() ?? null,
     catalogUrl: () => catalogListening?.url ?? catalogAccess.uri,
   }
 }

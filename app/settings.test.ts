@@ -26,10 +26,15 @@ describe('settings', () => {
   })
 
   it('refuse what this version cannot do, instead of ignoring it', () => {
-    expect(() => readSettings({ mqttPort: '1883' }, {})).toThrow(
-      /MQTT intake is not in this version/,
-    )
     expect(() => readSettings({ warehouse: 'hdfs://name/x' }, {})).toThrow(/S3 store/)
+  })
+
+  it('refuse an MQTT broker with credentials in its address, and half of a certificate', () => {
+    for (const mqttUrl of ['mqtt://me:secret@host', 'host:1883', 'ws://host']) {
+      expect(() => readSettings({ mqttUrl }, {})).toThrow(/mqtts:\/\/host:port/)
+    }
+    expect(() => readSettings({ mqttTlsCertFile: 'a.pem' }, {})).toThrow(/give both or none/)
+    expect(() => readSettings({ mqttShare: 'a/b' }, {})).toThrow(/--mqtt-share/)
   })
 
   it('take a warehouse in an S3 store, in any spelling of the scheme', () => {

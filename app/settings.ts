@@ -139,9 +139,43 @@ export const settingsSchema = z.strictObject({
     .default('')
     .describe('Token endpoint for OAUTHBEARER (client credentials)'),
   kafkaOauth2Scope: z.string().default('').describe('Scope asked of it; empty: none'),
-  mqttPort: port
-    .default(0)
-    .describe('MQTT broker; 0: off. Not in this version: any other value is refused'),
+  mqttPort: port.default(1883).describe('MQTT broker of up, for cameras; 0: none'),
+  mqttUsersFile: z
+    .string()
+    .default('')
+    .describe(
+      'File with its users, name:password a line (also as mosquitto_passwd writes them); a camera’s name is its kvfv_id',
+    ),
+  mqttAnonymous: flag
+    .default(false)
+    .describe('Without users it takes everybody, also where it listens beyond this machine'),
+  mqttTlsCertFile: z
+    .string()
+    .default('')
+    .describe('PEM file with its certificate: it speaks TLS only; empty: no TLS'),
+  mqttTlsKeyFile: z.string().default('').describe('PEM file with the key of the certificate'),
+  mqttUrl: z
+    .string()
+    .default('mqtt://127.0.0.1:1883')
+    .describe('Broker that potok mqtt subscribes on, as mqtt(s)://host:port'),
+  mqttUsername: z.string().default('').describe('User name there'),
+  mqttPassword: z.string().default('').describe('Its password; better given as the variable'),
+  mqttCaFile: z
+    .string()
+    .default('')
+    .describe('PEM file with the CA of its certificate; empty: those of Node'),
+  mqttClientId: z
+    .string()
+    .max(128)
+    .default('')
+    .describe(
+      'Name of its session there, one for each process and the same after a restart; empty: potok-HOSTNAME',
+    ),
+  mqttShare: z
+    .string()
+    .regex(/^[^/+#]+$/)
+    .default('potok')
+    .describe('Group of the shared subscription: processes with the same one share the messages'),
   cameras: z.coerce
     .number()
     .int()
@@ -272,10 +306,16 @@ export function readSettings(
 }
 
 function checkTogether(settings: Settings): Settings {
-  if (settings.mqttPort !== 0) {
+  if (!/^mqtts?:\/\/[^/?#@]+\/?$/.test(settings.mqttUrl)) {
     throw new PotokError(
-      'Unsupported',
-      'setting --mqtt-port: MQTT intake is not in this version; use 0 and send over HTTP',
+      'InvalidInput',
+      'setting --mqtt-url (POTOK_MQTT_URL): write mqtt://host:port or mqtts://host:port, without credentials',
+    )
+  }
+  if ((settings.mqttTlsCertFile === '') !== (settings.mqttTlsKeyFile === '')) {
+    throw new PotokError(
+      'InvalidInput',
+      'settings --mqtt-tls-cert-file and --mqtt-tls-key-file: give both or none',
     )
   }
   if (settings.platePolicy !== 'keep' && settings.plateKey.length < 16) {
@@ -332,6 +372,7 @@ export const secretSettings: ReadonlySet<SettingName> = new Set<SettingName>([
   'plateKey',
   // It may hold a password.
   'redisUrl',
+  'mqttPassword',
   's3SecretAccessKey',
   'catalogCredential',
   'catalogToken',

@@ -49,6 +49,8 @@ export const rejectReasons = [
   'clock_ahead',
   'too_old',
   'too_large',
+  'wrong_camera',
+  'unreadable',
 ] as const
 export type RejectReason = (typeof rejectReasons)[number]
 

@@ -17,6 +17,8 @@ type RunningRole = {
 export type RunningPotok = RunningRole & {
   readonly url: string
   readonly catalogUrl: string
+  /** Null with `--mqtt-port 0`, which is what it is started with unless told otherwise. */
+  readonly mqttUrl: string | null
   readonly warehouse: string
 }
 
@@ -35,12 +37,15 @@ export async function startPotok(
     data,
     '--catalog-port',
     '0',
+    '--mqtt-port',
+    '0',
     ...args,
   ])
   return {
     ...running,
     url: banner['api'] as string,
     catalogUrl: banner['catalog'] as string,
+    mqttUrl: banner['mqtt'] ?? null,
     warehouse: banner['warehouse'] as string,
   }
 }

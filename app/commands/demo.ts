@@ -48,6 +48,7 @@ export const demoCommand: CommandDefinition = {
       data,
       warehouse: '',
       catalogUri: '',
+      mqttPort: 0,
       recomputeSchedule: 'off',
       logLevel: 'error' as const,
     }

@@ -59,6 +59,17 @@ export const roleCommands: readonly CommandDefinition[] = [
     'intakeMapping',
     'logPartitions',
   ]),
+  roleCommand('mqtt', ['mqtt'], 'Only the MQTT intake: a shared subscription on a broker', [
+    'mqttUrl',
+    'mqttUsername',
+    'mqttPassword',
+    'mqttCaFile',
+    'mqttClientId',
+    'mqttShare',
+    'platePolicy',
+    'intakeMapping',
+    'logPartitions',
+  ]),
   roleCommand('writer', ['writer'], 'Only the writer of events and rejected_events', [
     'logPartitions',
     'lagAgeMaxSeconds',

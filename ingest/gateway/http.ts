@@ -10,19 +10,10 @@ import { Router } from 'express'
 import { describeError, isPotokError, PotokError } from '../../kernel/errors.ts'
 import { problemOf, type Problem, type ProblemOptions } from '../../kernel/problem.ts'
 import type { Intake, IntakeResult } from './intake.ts'
-import type { BodyFormat } from './item-cursor.ts'
+import { type BodyFormat, formatOfContentType } from './item-cursor.ts'
 import { readBody, type BodyEncoding } from './read-body.ts'
 
 const discardMsMax = 5_000
-
-const formatOfType: Readonly<Record<string, BodyFormat>> = {
-  'application/json': 'json',
-  'application/x-ndjson': 'ndjson',
-  'application/ndjson': 'ndjson',
-  'application/jsonl': 'ndjson',
-  'application/x-jsonlines': 'ndjson',
-  'application/json-lines': 'ndjson',
-}
 
 export function createIntakeRouter(intake: Intake): Router {
   const router = Router()
@@ -81,7 +72,7 @@ function formatOf(request: IncomingMessage): BodyFormat | 'unknown' {
   const header = request.headers['content-type']
   if (header === undefined || header.trim() === '') return 'unknown'
   const [type = '', ...parameters] = header.split(';')
-  const format = formatOfType[type.trim().toLowerCase()]
+  const format = formatOfContentType(type)
   if (format === undefined) {
     throw new HttpError(
       `Content-Type ${type.trim().slice(0, 80)} is not taken: send application/json (an event or an array) or application/x-ndjson (an event per line)`,

@@ -7,7 +7,10 @@
  *   what was refused as a whole left no trace in the log.
  * - One body is one append: all of its items are kept or none, accepted and rejected alike.
  * - An item is judged alone; a bad one never takes a good one with it. Only a body that can't be divided
- *   into items (no valid JSON document, nothing in it) is refused as a whole.
+ *   into items (no valid JSON document, nothing in it) is refused as a whole. Where nobody can be told of it
+ *   (MQTT), the caller has it kept as one rejected item.
+ * - Where the transport vouches for a camera (a topic that only it may publish to), an event of another one is
+ *   rejected, and an event that names none is the camera's.
  * - Under the plate policy `keep` and without a mapping the camera's own bytes are what is kept.
  * - Memory is bounded by the byte budget; the event loop is left free every few thousand items.
  */
@@ -25,7 +28,12 @@ import type { RejectReason } from '../../kernel/record-block.ts'
 import { createByteBudget, type ByteBudget, type Reservation } from './byte-budget.ts'
 import { defaultIntakeLimits, type IntakeLimits } from './intake-limits.ts'
 import { sniffFormat, type BodyFormat } from './item-cursor.ts'
-import { createItemJudge, type IntakeSource, type RejectedItem } from './judge-items.ts'
+import {
+  createItemJudge,
+  type IntakeSource,
+  type RefusedBody,
+  type RejectedItem,
+} from './judge-items.ts'
 import type { Mapping } from './mapping.ts'
 
 export type IntakeOptions = {
@@ -66,6 +74,7 @@ export type Intake = {
    * the body's bytes; it is released here, when the log is done with them.
    * InvalidInput, TooLarge: nothing was kept. Overloaded, ShuttingDown: nothing was kept, send again.
    * Unavailable: the log may have it or not; send again, duplicates are recognised by event_id.
+   * `camera` is the one that the transport vouches for.
    */
   accept(
     body: Uint8Array,
@@ -73,7 +82,10 @@ export type Intake = {
     source: IntakeSource,
     receivedAtUs: number,
     reservation?: Reservation,
+    camera?: string,
   ): Promise<IntakeResult>
+  /** Keeps a body that was refused as a whole as one rejected item; resolves as `accept` does. */
+  keepRefused(refused: RefusedBody): Promise<void>
   /** Counts a body that was refused before it came to `accept`. */
   countRefusal(error: unknown, source: IntakeSource, bodyBytes: number): void
   /** From now on everything is refused as ShuttingDown; resolves when what is under way has settled. */
@@ -86,7 +98,7 @@ export function createIntake(options: IntakeOptions): Intake {
   const policy = options.platePolicy ?? createPlatePolicy({ mode: 'keep' })
   const limits = { ...defaultIntakeLimits, ...options.limits }
   const budget = createByteBudget(limits.inFlightBytesMax)
-  const judge = createItemJudge({
+  const items = createItemJudge({
     rules,
     policy,
     mapping,
@@ -122,11 +134,12 @@ export function createIntake(options: IntakeOptions): Intake {
     source: IntakeSource,
     receivedAtUs: number,
     reservation: Reservation,
+    camera: string | null,
     timing: { appendMs: number; isHandedOver: boolean },
   ): Promise<IntakeResult> {
     if (isClosing) throw new PotokError('ShuttingDown', 'potok is shutting down; send again later')
     const format = given === 'unknown' ? sniffFormat(body) : given
-    const judged = await judge(body, format, source, receivedAtUs, reservation)
+    const judged = await items.judge(body, format, source, receivedAtUs, reservation, camera)
     const { records, rejected, accepted } = judged
     if (records.length === 0) throw new PotokError('InvalidInput', 'the body holds no event')
     timing.isHandedOver = true
@@ -166,6 +179,7 @@ export function createIntake(options: IntakeOptions): Intake {
     source: IntakeSource,
     receivedAtUs: number,
     given?: Reservation,
+    camera?: string,
   ): Promise<IntakeResult> {
     const startedMs = clock.nowMs()
     const timing = { appendMs: 0, isHandedOver: false }
@@ -176,15 +190,46 @@ export function createIntake(options: IntakeOptions): Intake {
     try {
       if (given === undefined) reservation.add(body.length)
       const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-      const result = await acceptBody(bytes, format, source, receivedAtUs, reservation, timing)
+      const result = await acceptBody(
+        bytes,
+        format,
+        source,
+        receivedAtUs,
+        reservation,
+        camera ?? null,
+        timing,
+      )
       measure(result.accepted > 0 ? 'accepted' : 'rejected', result)
       return result
     } catch (error) {
-      measure(outcomeOf(error), nothing)
+      // One of a known camera comes back to be kept, and is counted then.
+      if (camera === undefined || outcomeOf(error) !== 'refused') measure(outcomeOf(error), nothing)
       throw error
     } finally {
       if (!timing.isHandedOver) reservation.release()
     }
+  }
+
+  async function keepRefused(refused: RefusedBody): Promise<void> {
+    if (isClosing) throw new PotokError('ShuttingDown', 'potok is shutting down; send again later')
+    const record = items.refused(refused)
+    const reservation = budget.open()
+    try {
+      reservation.add(record.value.length)
+    } catch (error) {
+      reservation.release()
+      throw error
+    }
+    await append([record], reservation)
+    options.onMetrics?.({
+      source: refused.source,
+      outcome: 'rejected',
+      bodyBytes: refused.body.length,
+      accepted: 0,
+      rejected: { [refused.reason]: 1 },
+      seconds: 0,
+      appendSeconds: 0,
+    })
   }
 
   return {
@@ -193,6 +238,7 @@ export function createIntake(options: IntakeOptions): Intake {
     clock,
     logger,
     accept,
+    keepRefused,
     countRefusal(error, source, bodyBytes) {
       report(outcomeOf(error), source, bodyBytes, nothing, 0, 0)
     },

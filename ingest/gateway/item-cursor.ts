@@ -17,6 +17,20 @@ export interface ItemCursor {
 
 export type BodyFormat = 'json' | 'ndjson'
 
+const formatOfType: ReadonlyMap<string, BodyFormat> = new Map([
+  ['application/json', 'json'],
+  ['application/x-ndjson', 'ndjson'],
+  ['application/ndjson', 'ndjson'],
+  ['application/jsonl', 'ndjson'],
+  ['application/x-jsonlines', 'ndjson'],
+  ['application/json-lines', 'ndjson'],
+])
+
+/** `type` without its parameters. */
+export function formatOfContentType(type: string): BodyFormat | undefined {
+  return formatOfType.get(type.trim().toLowerCase())
+}
+
 export function createItemCursor(body: Buffer, format: BodyFormat): ItemCursor {
   const from = skipByteOrderMark(body)
   if ((body[0] === 0xff && body[1] === 0xfe) || (body[0] === 0xfe && body[1] === 0xff)) {

@@ -32,13 +32,29 @@ export type JudgedItems = {
   readonly accepted: number
 }
 
-export type ItemJudge = (
-  body: Buffer,
-  format: BodyFormat,
-  source: IntakeSource,
-  receivedAtUs: number,
-  reservation: Reservation,
-) => Promise<JudgedItems>
+export type ItemJudge = {
+  /** `camera`: the one that the transport vouches for, null where it knows none. */
+  judge(
+    body: Buffer,
+    format: BodyFormat,
+    source: IntakeSource,
+    receivedAtUs: number,
+    reservation: Reservation,
+    camera: string | null,
+  ): Promise<JudgedItems>
+  /** A body that was refused as a whole, as one rejected item. */
+  refused(refused: RefusedBody): LogRecord
+}
+
+export type RefusedBody = {
+  readonly reason: RejectReason
+  readonly detail: string
+  /** As much of it as is known; only its beginning is kept. */
+  readonly body: Uint8Array
+  readonly source: IntakeSource
+  readonly camera: string | null
+  readonly receivedAtUs: number
+}
 
 export type ItemJudgeOptions = {
   readonly rules: DetectionRules
@@ -53,6 +69,7 @@ export type ItemJudgeOptions = {
 const itemsPerTurn = 4_096
 const bytesPerTurn = 1_024 * 1_024
 const payloadBytesMaxOfTooLarge = 4_096
+const payloadBytesMaxOfRefused = 65_536
 const placesCachedMax = 100_000
 
 /** Where the records of a camera go. */
@@ -87,7 +104,11 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
   }
 
   /** Synchronous: the decoder's result is reused by the next item, maybe of another body. */
-  function judgeItem(item: Uint8Array, receivedAtUs: number): LogRecord | Verdict {
+  function judgeItem(
+    item: Uint8Array,
+    receivedAtUs: number,
+    camera: string | null,
+  ): LogRecord | Verdict {
     let canonical = item
     if (mapping !== null) {
       const mapped = mapping.apply(item)
@@ -96,7 +117,7 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
       }
       canonical = mapped.bytes
     }
-    return judgeCanonical(canonical, 0, canonical.length, receivedAtUs)
+    return judgeCanonical(canonical, 0, canonical.length, receivedAtUs, camera)
   }
 
   function judgeCanonical(
@@ -104,9 +125,14 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
     start: number,
     end: number,
     receivedAtUs: number,
+    camera: string | null,
   ): LogRecord | Verdict {
     if (!decoder.decode(bytes, start, end, receivedAtUs)) {
       const { reason, detail, kvfvId } = decoder.rejection
+      if (camera !== null && kvfvId === null && reason === 'missing_field') {
+        const named = withCamera(bytes.subarray(start, end), camera)
+        return judgeCanonical(named, 0, named.length, receivedAtUs, null)
+      }
       return {
         reason,
         detail: mapping === null ? detail : mapping.explain(detail),
@@ -115,6 +141,14 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
       }
     }
     const { kvfvId, plateNumber } = decoder.detection
+    if (camera !== null && kvfvId !== camera) {
+      return {
+        reason: 'wrong_camera',
+        detail: `kvfv_id ${JSON.stringify(kvfvId)} is not the camera that sends it, ${JSON.stringify(camera)}`,
+        kvfvId: camera,
+        canonical: bytes.subarray(start, end),
+      }
+    }
     let eventId: Uint8Array | null = null
     if (hashEventId !== null) {
       eventId = new Uint8Array(eventIdBytes)
@@ -164,7 +198,14 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
     }
   }
 
-  return async (body, format, source, receivedAtUs, reservation) => {
+  async function judge(
+    body: Buffer,
+    format: BodyFormat,
+    source: IntakeSource,
+    receivedAtUs: number,
+    reservation: Reservation,
+    camera: string | null,
+  ): Promise<JudgedItems> {
     const cursor = createItemCursor(body, format)
     const records: LogRecord[] = []
     const rejected: RejectedItem[] = []
@@ -182,8 +223,8 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
       }
       let judged: LogRecord | Verdict
       if (end - start > limits.itemBytesMax) judged = tooLarge(end - start, limits.itemBytesMax)
-      else if (mapping === null) judged = judgeCanonical(body, start, end, receivedAtUs)
-      else judged = judgeItem(body.subarray(start, end), receivedAtUs)
+      else if (mapping === null) judged = judgeCanonical(body, start, end, receivedAtUs, camera)
+      else judged = judgeItem(body.subarray(start, end), receivedAtUs, camera)
       if ('value' in judged) {
         records.push(judged)
         continue
@@ -194,6 +235,7 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
         const which = reason === 'too_large' ? 'not valid JSON' : detail
         throw new PotokError('InvalidInput', `the body can't be read: item ${index} is ${which}`)
       }
+      judged.kvfvId ??= camera
       const record = rejectedRecord(item, judged, source, receivedAtUs)
       reservation.add(record.value.length)
       rejected.push({ index, reason, detail })
@@ -201,6 +243,33 @@ export function createItemJudge(options: ItemJudgeOptions): ItemJudge {
     }
     return { records, rejected, accepted: records.length - rejected.length }
   }
+
+  return {
+    judge,
+    refused: ({ reason, detail, body, source, camera, receivedAtUs }) =>
+      rejectedRecord(
+        body.subarray(0, payloadBytesMaxOfRefused),
+        { reason, detail, kvfvId: camera, canonical: null },
+        source,
+        receivedAtUs,
+      ),
+  }
+}
+
+/** The same event with the camera as its last member, which counts where there is one that says null. */
+function withCamera(item: Uint8Array, camera: string): Uint8Array {
+  const end = item.lastIndexOf(0x7d)
+  let last = end - 1
+  while (isJsonSpace(item[last] as number)) last--
+  const comma = item[last] === 0x7b ? '' : ','
+  return Buffer.concat([
+    item.subarray(0, end),
+    Buffer.from(`${comma}"kvfv_id":${JSON.stringify(camera)}}`),
+  ])
+}
+
+function isJsonSpace(c: number): boolean {
+  return c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09
 }
 
 function tooLarge(bytes: number, bytesMax: number): Verdict {

@@ -43,6 +43,7 @@ const reasonsOfValues: ReadonlySet<RejectReason> = new Set<RejectReason>([
   'speed_out_of_range',
   'clock_ahead',
   'too_old',
+  'wrong_camera',
 ])
 
 /**

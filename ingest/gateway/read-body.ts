@@ -67,6 +67,34 @@ export async function readBody(
   })
 }
 
+/** A body that is in memory as gzip, within the same bounds. TooLarge, Overloaded, InvalidInput (damaged). */
+export async function inflateBody(
+  compressed: Uint8Array,
+  bodyBytesMax: number,
+  reservation: Reservation,
+): Promise<Buffer> {
+  const collector = createCollector(bodyBytesMax, reservation)
+  const gunzip = createGunzip({ chunkSize: inflatedPieceBytes })
+  return await new Promise<Buffer>((resolve, reject) => {
+    const settle = (act: () => void) => {
+      gunzip.removeAllListeners().on('error', () => {})
+      gunzip.destroy()
+      act()
+    }
+    const fail = (error: unknown) => settle(() => reject(error))
+    const take = (piece: Buffer) => {
+      try {
+        collector.take(piece)
+      } catch (error) {
+        fail(error)
+      }
+    }
+    const finish = () => settle(() => resolve(collector.result()))
+    listenToGunzip(gunzip, { take, finish, fail, resume: () => undefined })
+    gunzip.end(compressed)
+  })
+}
+
 function listenToGunzip(
   gunzip: Gunzip,
   on: {

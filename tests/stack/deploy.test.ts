@@ -272,6 +272,7 @@ describe('the image', () => {
         POTOK_DATA: join(work, 'of-image'),
         POTOK_PORT: String(port),
         POTOK_CATALOG_PORT: String(catalogPort),
+        POTOK_MQTT_PORT: '0',
       },
       isReady: async () => (await fetch(`${url}/readyz`)).ok,
     })
