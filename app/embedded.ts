@@ -257,10 +257,12 @@ export function createExactJob(
       engine: createDuckDbExactEngine({ store, duckdb }),
       parquetReader: createDuckDbParquetReader({ store, duckdb }),
       parquetWriter: createDuckDbParquetWriter({ store, duckdb }),
-      logEnds: async () =>
-        new Map(
+      logEnds: async () => ({
+        identity: (await log?.identity()) ?? null,
+        ends: new Map(
           (await (log?.ranges() ?? [])).map((range) => [range.logPartition, range.endOffset]),
         ),
+      }),
       sleep: async (ms, signal) => {
         await sleep(ms, undefined, { signal }).catch(() => {
           throw new PotokError('ShuttingDown', 'stopped while waiting')

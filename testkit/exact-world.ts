@@ -116,7 +116,7 @@ export async function createExactWorld(options: {
     engine,
     parquetReader,
     parquetWriter,
-    logEnds: async () => new Map([[0, logged.length]]),
+    logEnds: async () => ({ identity: null, ends: new Map([[0, logged.length]]) }),
     sleep: async (ms, signal) => {
       if (signal.aborted) throw new PotokError('ShuttingDown', 'stopped')
       clock.now += ms * 1_000

@@ -98,6 +98,19 @@ describe('lmdb event log', () => {
     })
   })
 
+  it('tells when a record was received, to who is no reader', async () => {
+    const directory = freshDirectory()
+    const log = openLog(directory)
+    const at = (receivedAtUs: number) => ({ ...testRecord(1, 'x'), receivedAtUs })
+    await log.append([at(5), at(6)])
+    await log.append([at(7)])
+    const look = openLog(directory)
+    const told = [0, 1, 2, 3].map(async (offset) => look.receivedAt?.(1, offset))
+    expect(await Promise.all(told)).toEqual([5, 6, 7, null])
+    expect(await look.receivedAt?.(0, 0)).toBe(null)
+    expect(look.stats().lag).toEqual({})
+  })
+
   it('says where there is no log to read', () => {
     expect(() => openLog(join(freshDirectory(), 'none'), { readOnly: true })).toThrow(
       /no event log/,

@@ -9,7 +9,7 @@
 import type { LoadedTable } from '../../iceberg/catalog.ts'
 import { decodeSingleValue } from '../../iceberg/codec/single-value.ts'
 import { type LiveFile, planScan } from '../../iceberg/scan/plan-files.ts'
-import { lineageOf, readPositions } from '../../iceberg/sink/positions.ts'
+import { isSameLog, lineageOf, readPositions } from '../../iceberg/sink/positions.ts'
 import type { LogPosition } from '../../iceberg/sink/sink-processor.ts'
 import type { DataFile } from '../../iceberg/spec/data-file.ts'
 import { mainSnapshotId, snapshotById } from '../../iceberg/spec/schema.ts'
@@ -30,7 +30,12 @@ import {
 import { camerasTable, eventsTable, rollup1dTable } from '../../kernel/tables.ts'
 import { formatDay, startOfDayUs } from '../../kernel/time.ts'
 import type { DayFacts, EventFile } from './plan-recompute.ts'
-import { type RecomputeConfig, type RecomputePorts, tableIdentifier } from './recompute-ports.ts'
+import {
+  type LogEnds,
+  type RecomputeConfig,
+  type RecomputePorts,
+  tableIdentifier,
+} from './recompute-ports.ts'
 
 export type Rollups = PerRollup<LoadedTable>
 
@@ -41,11 +46,11 @@ export type PinnedSources = {
   readonly rollups: Rollups
 }
 
-/** Waits until both sinks have passed `ends`, and events has reached the stream; then pins. */
+/** Waits until both sinks have passed the ends of the log, and events has reached the stream; then pins. */
 export async function pinSources(
   ports: RecomputePorts,
   config: RecomputeConfig,
-  ends: ReadonlyMap<number, number>,
+  log: LogEnds,
   signal: AbortSignal,
 ): Promise<PinnedSources> {
   const deadlineMs = ports.clock.nowMs() + config.waitMsMax
@@ -53,7 +58,7 @@ export async function pinSources(
     const rollups = await loadRollups(ports)
     const events = await ports.catalog.loadTable(tableIdentifier(eventsTable.name))
     const behind = whatIsBehind(
-      ends,
+      log,
       readPositions(events.metadata.properties),
       readPositions(rollups.rollup_5m.metadata.properties),
     )
@@ -84,7 +89,7 @@ export async function loadRollups(ports: Pick<RecomputePorts, 'catalog'>): Promi
 
 /** In words, or null where nothing is. */
 export function whatIsBehind(
-  ends: ReadonlyMap<number, number>,
+  { identity, ends }: LogEnds,
   events: ReadonlyMap<number, LogPosition>,
   stream: ReadonlyMap<number, LogPosition>,
 ): string | null {
@@ -93,7 +98,11 @@ export function whatIsBehind(
       ['the writer (events)', events],
       ['the rollup stream (rollup_5m)', stream],
     ] as const) {
-      const next = positions.get(logPartition)?.nextOffset ?? 0
+      const position = positions.get(logPartition)
+      if (identity !== null && position !== undefined && !isSameLog(position, identity)) {
+        return `${name} stands in another log than the one here and waits to be told where to go on (potok status)`
+      }
+      const next = position?.nextOffset ?? 0
       if (next < end)
         return `${name} is at offset ${next} of ${end} in log partition ${logPartition}`
     }

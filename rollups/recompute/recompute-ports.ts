@@ -9,9 +9,17 @@ import type {
   ObjectStore,
   ParquetReader,
   ParquetWriter,
+  LogIdentity,
 } from '../../kernel/ports.ts'
 import { namespaceName } from '../../kernel/tables.ts'
 import { usPerHour } from '../../kernel/time.ts'
+
+export type LogEnds = {
+  /** null: no log, or one that needn't be told from another. */
+  readonly identity: LogIdentity | null
+  /** By log partition. Empty: no log. */
+  readonly ends: ReadonlyMap<number, number>
+}
 
 export type RecomputePorts = {
   readonly catalog: Catalog
@@ -23,8 +31,8 @@ export type RecomputePorts = {
   readonly engine: ExactEngine
   readonly parquetReader: ParquetReader
   readonly parquetWriter: ParquetWriter
-  /** End of the log per partition, now: what was acknowledged before a run was asked for. Empty: no log. */
-  readonly logEnds: () => Promise<ReadonlyMap<number, number>>
+  /** The log now: what was acknowledged before a run was asked for. */
+  readonly logEnds: () => Promise<LogEnds>
   /** Rejects with ShuttingDown when aborted. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   /** For tests: killed in the windows of a commit (commit-days.ts). */

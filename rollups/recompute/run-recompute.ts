@@ -86,14 +86,14 @@ export async function runRecompute(
     progress = { ...progress, ...change }
     context.onProgress(progress)
   }
-  const ends = await ports.logEnds()
+  const log = await ports.logEnds()
   const doneDays = new Set<number>()
   let superseded = 0
   let committed = false
   for (;;) {
     throwIfAborted(signal)
     report({ message: 'waiting for writer and rollup stream' })
-    const pinned = await pinSources(ports, config, ends, signal)
+    const pinned = await pinSources(ports, config, log, signal)
     const round = await planRound(ports, config, request, pinned, doneDays)
     const { chunk, input } = round
     report({ sealedUntilUs: input.exactness.sealedUntilUs, message: null })
