@@ -22,6 +22,7 @@ export async function openEventLog(
       partitionCount: settings.logPartitions,
       retentionMs,
       replication: settings.kafkaReplication,
+      sessionTimeoutMs: settings.kafkaSessionTimeoutMs,
       pendingBytesMax,
       logger: ports.logger,
       readOnly,

@@ -108,6 +108,15 @@ export const settingsSchema = z.strictObject({
     .max(32)
     .default(0)
     .describe('Copies of a topic made here; 0: three, or as many as there are brokers'),
+  kafkaSessionTimeoutMs: z.coerce
+    .number()
+    .int()
+    .min(6_000)
+    .max(1_800_000)
+    .default(30_000)
+    .describe(
+      'A writer or rollup stream that is silent for so long loses its log partitions to the others',
+    ),
   kafkaTls: flag.default(false).describe('Connect to Kafka with TLS'),
   kafkaCaFile: z
     .string()

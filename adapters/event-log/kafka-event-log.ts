@@ -13,10 +13,11 @@
  */
 import { listOffsetsV7 } from '@platformatic/kafka'
 import { isPotokError, PotokError } from '../../kernel/errors.ts'
-import type { EventLog, LogRange, Logger } from '../../kernel/ports.ts'
+import type { EventLog, LogRange, LogReader, Logger } from '../../kernel/ports.ts'
 import { createKafkaCluster, type KafkaCluster, type KafkaTopic } from './kafka-cluster.ts'
 import type { KafkaConnection } from './kafka-connection.ts'
 import { brokerErrorCodes, isRefusal, kafkaFailure } from './kafka-failure.ts'
+import { openKafkaLogReader } from './kafka-log-reader.ts'
 import { createKafkaProducer, type KafkaProducer } from './kafka-producer.ts'
 import { openTopic } from './kafka-topic.ts'
 
@@ -34,6 +35,8 @@ export type KafkaEventLogOptions = {
   readonly deliveryTimeoutMs?: number
   /** How long opening waits for brokers that don't answer yet. */
   readonly openTimeoutMs?: number
+  /** After which the others of a reader's group take its partitions, where it is silent. */
+  readonly sessionTimeoutMs?: number
 }
 
 const mib = 1_024 * 1_024
@@ -44,6 +47,7 @@ const replicaNone = -1
 const epochUnknown = -1
 const rangesTries = 20
 const rangesRetryMs = 250
+const sessionTimeoutMsDefault = 30_000
 
 export async function createKafkaEventLog(options: KafkaEventLogOptions): Promise<EventLog> {
   const { logger, connection, readOnly = false } = options
@@ -68,12 +72,25 @@ export async function createKafkaEventLog(options: KafkaEventLogOptions): Promis
         requestTimeoutMs: connection.requestTimeoutMs,
         logger,
       })
+  const readers = new Set<LogReader>()
   let closing: Promise<void> | null = null
 
   async function describe(): Promise<KafkaTopic> {
     const topic = await cluster.describeTopic(options.topic)
     if (topic === null) throw new PotokError('NotFound', `topic ${options.topic} has gone`)
     return topic
+  }
+
+  async function readAllRanges(): Promise<LogRange[]> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await readRanges(cluster, await describe())
+      } catch (error) {
+        const passes = isPotokError(error) && error.retryable && !isRefusal(error)
+        if (!passes || tries >= rangesTries || closing !== null) throw error
+      }
+      await sleep(rangesRetryMs)
+    }
   }
 
   return {
@@ -86,23 +103,31 @@ export async function createKafkaEventLog(options: KafkaEventLogOptions): Promis
       if (producer === null) throw new PotokError('InvalidInput', 'the log is open for reading')
       await producer.append(records)
     },
-    async ranges() {
-      for (let tries = 1; ; tries++) {
-        try {
-          return await readRanges(cluster, await describe())
-        } catch (error) {
-          const passes = isPotokError(error) && error.retryable && !isRefusal(error)
-          if (!passes || tries >= rangesTries || closing !== null) throw error
-        }
-        await sleep(rangesRetryMs)
+    ranges: readAllRanges,
+    async openReader({ group }) {
+      if (closing !== null) throw new PotokError('ShuttingDown', 'the event log is closed')
+      const reader = await openKafkaLogReader({
+        connection,
+        cluster,
+        topic: options.topic,
+        topicId: (await describe()).topicId,
+        group,
+        sessionTimeoutMs: options.sessionTimeoutMs ?? sessionTimeoutMsDefault,
+        ranges: readAllRanges,
+        logger,
+      })
+      const close = async (): Promise<void> => {
+        readers.delete(own)
+        await reader.close()
       }
-    },
-    async openReader() {
-      throw new PotokError('Unsupported', 'reading the log from Kafka is not in this version')
+      const own: LogReader = { ...reader, close }
+      readers.add(own)
+      if (closing !== null) await own.close()
+      return own
     },
     async close() {
       closing ??= (async () => {
-        await producer?.close()
+        await Promise.all([producer?.close(), ...[...readers].map((reader) => reader.close())])
         await cluster.close()
       })()
       await closing
