@@ -73,7 +73,7 @@ const groupError = {
   groupMaxSizeReached: 81,
 } as const
 
-const lookForPartitionsMs = 15_000
+const lookForPartitionsMsMax = 15_000
 const failingMsMax = 30_000
 const leaveTimeoutMs = 2_000
 const nothing: readonly number[] = []
@@ -83,6 +83,7 @@ export function createKafkaGroup(options: KafkaGroupOptions): KafkaGroup {
   const { logger, onChange } = options
   const heartbeatMs = Math.min(3_000, Math.max(200, sessionTimeoutMs / 10))
   const answerMs = Math.min(requestTimeoutMs, Math.max(1_000, sessionTimeoutMs / 3))
+  const lookForPartitionsMs = Math.min(lookForPartitionsMsMax, sessionTimeoutMs)
   const stopping = new AbortController()
   const firstShare = Promise.withResolvers<void>()
   let coordinator: number | null = null
