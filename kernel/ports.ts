@@ -188,7 +188,8 @@ export interface LogReader {
 export interface ParquetWriter {
   /**
    * Sorts by the definition's sort order, splits by its day partition (one file per day; one file where it
-   * has none), writes one file after another (never one open file per day) and returns what was written.
+   * has none), writes one file after another (never one open file per day) and returns what was written, in
+   * that order. Where it fails, nothing is under way any more.
    * `locationOf` names each file. Files are durable when resolved.
    */
   write(

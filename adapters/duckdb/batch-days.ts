@@ -10,6 +10,7 @@ import { sqlName } from './instance.ts'
 export type BatchDay = {
   /** null where the table has no partitions. */
   readonly day: number | null
+  readonly rowCount: number
   /** Which rows are of that day; null: all. */
   readonly where: string | null
 }
@@ -18,11 +19,18 @@ export type BatchDay = {
 export function daysOfBatch(definition: TableDefinition, batch: WritableBatch): BatchDay[] {
   if (batch.rowCount === 0) return []
   const name = definition.partitionByDayOf
-  if (name === null) return [{ day: null, where: null }]
+  const { rowCount } = batch
+  if (name === null) return [{ day: null, rowCount, where: null }]
   const column = batch.columns[name]
   assert(column?.type === 'timestamptz', 'a day partition is made from a timestamptz')
-  const days = distinctDays(column.values, batch.rowCount)
-  return days.map((day) => ({ day, where: days.length === 1 ? null : whereOf(name, day) }))
+  const days = rowsOfDays(column.values, rowCount)
+  return [...days]
+    .sort(([a], [b]) => a - b)
+    .map(([day, rows]) => ({
+      day,
+      rowCount: rows,
+      where: days.size === 1 ? null : whereOf(name, day),
+    }))
 }
 
 function whereOf(name: string, day: number): string {
@@ -32,14 +40,18 @@ function whereOf(name: string, day: number): string {
   return `${column} >= ${instant(start)} AND ${column} < ${instant(end)}`
 }
 
-function distinctDays(times: Float64Array, rowCount: number): number[] {
-  const days = new Set<number>()
+function rowsOfDays(times: Float64Array, rowCount: number): Map<number, number> {
+  const days = new Map<number, number>()
   let lastDay = Number.NaN
+  let rows = 0
   for (let row = 0; row < rowCount; row++) {
     const day = dayOfUs(times[row] as number)
-    if (day === lastDay) continue
-    days.add(day)
-    lastDay = day
+    if (day !== lastDay) {
+      if (rows > 0) days.set(lastDay, (days.get(lastDay) ?? 0) + rows)
+      lastDay = day
+      rows = 0
+    }
+    rows++
   }
-  return [...days].sort((a, b) => a - b)
+  return days.set(lastDay, (days.get(lastDay) ?? 0) + rows)
 }

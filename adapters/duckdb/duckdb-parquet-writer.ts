@@ -1,6 +1,7 @@
 /**
  * Parquet files of all potok's tables, by DuckDB's COPY (docs/adr/0002): a batch goes through a temporary
- * table into one sorted file a day, one after another, so memory is bounded by the batch.
+ * table into one sorted file a day, one after another, so memory is bounded by the batch; some are still
+ * being made durable while the next ones are written.
  * Sorting, encoding and compression run on DuckDB's threads; only filling the table uses the caller's.
  *
  * Columns are OPTIONAL in the file even where the table requires them (COPY can't do otherwise); Iceberg
@@ -38,6 +39,11 @@ const concurrencyDefault = 2
 /** DuckDB's least. */
 const rowGroupRowsMin = 2048
 const tableName = 'batch'
+const smallDaysName = 'small_days'
+/** Files that are made durable (fsync, upload) while the next ones are written: of late data many are small. */
+const adoptionsMax = 8
+
+type LocalFile = Omit<WrittenFile, 'fileSizeBytes'> & { readonly path: string }
 
 export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): ParquetWriter {
   const { store, duckdb } = options
@@ -48,18 +54,30 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
     async write(definition, batch, locationOf) {
       assertNoMissing(definition, batch)
       return pool.use(async (connection) => {
-        const written: WrittenFile[] = []
+        const adoptions: Promise<WrittenFile>[] = []
+        const underWay = new Set<Promise<unknown>>()
         try {
           const days = daysOfBatch(definition, batch)
           if (days.length > 0) await fillTable(connection, definition, batch)
           const options = optionsOf(definition, batch)
+          const largest = await setSmallDaysApart(connection, days)
           for (const day of days) {
-            written.push(await writeFile(connection, definition, options, day, locationOf(day.day)))
+            if (underWay.size >= adoptionsMax) await Promise.race(underWay)
+            const location = locationOf(day.day)
+            const source = day === largest ? tableName : smallDaysName
+            const file = await writeFile(connection, definition, options, source, day, location)
+            const adoption = adopt(file).finally(() => underWay.delete(adoption))
+            underWay.add(adoption)
+            adoptions.push(adoption)
           }
+          return await Promise.all(adoptions)
         } finally {
-          await connection.run(`DROP TABLE IF EXISTS temp.${tableName}`)
+          // Nothing is written any more when this has failed.
+          await Promise.allSettled(adoptions)
+          for (const name of [tableName, smallDaysName]) {
+            await connection.run(`DROP TABLE IF EXISTS temp.${name}`)
+          }
         }
-        return written
       })
     },
     async close() {
@@ -71,20 +89,37 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
     connection: DuckDBConnection,
     definition: TableDefinition,
     options: string,
+    source: string,
     { day, where }: BatchDay,
     location: string,
-  ): Promise<WrittenFile> {
+  ): Promise<LocalFile> {
     const path = await store.stagingPath(location)
+    const selection = `temp.${source}${where === null ? '' : ` WHERE ${where}`}`
     try {
-      const { recordCount, statistics } = await copyTo(connection, definition, options, where, path)
+      const { recordCount, statistics } = await copyTo(
+        connection,
+        definition,
+        options,
+        selection,
+        path,
+      )
       const nanCounts = await countNan(
         connection,
         columnsWithNan(definition.columns, statistics),
-        where,
+        selection,
       )
       const columns = columnStatistics(definition.columns, statistics, nanCounts)
-      const { sizeBytes } = await store.adopt(path, location)
-      return { location, partitionDay: day, recordCount, fileSizeBytes: sizeBytes, columns }
+      return { path, location, partitionDay: day, recordCount, columns }
+    } catch (error) {
+      await rm(path, { force: true })
+      throw error
+    }
+  }
+
+  async function adopt({ path, ...file }: LocalFile): Promise<WrittenFile> {
+    try {
+      const { sizeBytes } = await store.adopt(path, file.location)
+      return { ...file, fileSizeBytes: sizeBytes }
     } catch (error) {
       await rm(path, { force: true })
       throw error
@@ -105,13 +140,12 @@ export function createDuckDbParquetWriter(options: DuckDbParquetWriterOptions): 
     connection: DuckDBConnection,
     definition: TableDefinition,
     options: string,
-    where: string | null,
+    selection: string,
     path: string,
   ): Promise<CopyAnswer> {
     const columns = definition.columns.map(({ name }) => sqlName(name)).join(', ')
     const order = definition.sortBy.map((name) => `${sqlName(name)} ASC NULLS LAST`).join(', ')
-    const sql = `COPY (SELECT ${columns} FROM temp.${tableName}
-      ${where === null ? '' : `WHERE ${where}`}
+    const sql = `COPY (SELECT ${columns} FROM ${selection}
       ${order === '' ? '' : `ORDER BY ${order}`}) TO ${sqlText(path)} (
         FORMAT parquet, ${options}, RETURN_STATS)`
     try {
@@ -141,17 +175,33 @@ async function fillTable(
   }
 }
 
+/**
+ * The rows of all days but the largest in a table of their own: each file is a look through its table, and late
+ * events are few rows of many days. Gives the largest day.
+ */
+async function setSmallDaysApart(
+  connection: DuckDBConnection,
+  days: readonly BatchDay[],
+): Promise<BatchDay | undefined> {
+  const [largest] = [...days].sort((a, b) => b.rowCount - a.rowCount)
+  if (days.length > 1) {
+    await connection.run(
+      `CREATE OR REPLACE TEMP TABLE ${smallDaysName} AS
+        SELECT * FROM temp.${tableName} WHERE NOT (${largest?.where})`,
+    )
+  }
+  return largest
+}
+
 /** A second look only where DuckDB has seen a NaN: it says that there is one, not how many. */
 async function countNan(
   connection: DuckDBConnection,
   names: readonly string[],
-  where: string | null,
+  selection: string,
 ): Promise<Map<string, number>> {
   if (names.length === 0) return new Map()
   const counts = names.map((name) => `count(*) FILTER (isnan(${sqlName(name)}))`).join(', ')
-  const reader = await connection.runAndReadAll(
-    `SELECT ${counts} FROM temp.${tableName}${where === null ? '' : ` WHERE ${where}`}`,
-  )
+  const reader = await connection.runAndReadAll(`SELECT ${counts} FROM ${selection}`)
   const row = reader.getRowsJson()[0] ?? []
   return new Map(names.map((name, index) => [name, Number(row[index])]))
 }

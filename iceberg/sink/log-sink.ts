@@ -10,8 +10,8 @@
  * only where the commit leaves positions and rules as they were expected; else it is dropped (step 1).
  *
  * Invariants: positions come from the table only; of a batch nothing is written before the last one's fate is
- * known; what is collected is bounded by twice the commit limits plus one poll; after `stop` nothing is
- * written, deleted or acknowledged.
+ * known; what is collected is bounded by twice the commit limits plus one poll (by three times as much where a
+ * commit makes many files); after `stop` nothing is written, deleted or acknowledged.
  */
 import assert from 'node:assert'
 import { setTimeout as delay, setImmediate as yieldToEventLoop } from 'node:timers/promises'
@@ -29,6 +29,7 @@ import type {
 import type { RecordBlock } from '../../kernel/record-block.ts'
 import type { Catalog } from '../catalog.ts'
 import type { ManifestCache } from '../scan/manifest-cache.ts'
+import { isCommitDue } from './commit-due.ts'
 import { createBlockCheck } from './check-block.ts'
 import {
   backoffMs,
@@ -101,8 +102,6 @@ export type LogSinkPorts = {
 
 export type LogSink = Service & { status(): SinkStatus }
 
-/** A commit may take this long before the promise of age needs an earlier beginning. */
-const commitMsExpected = 1_000
 /** Longest stretch of decoding before other work of the process gets its turn. */
 const sliceMs = 8
 const lagRefreshMs = 1_000
@@ -313,26 +312,15 @@ export function createLogSink(ports: LogSinkPorts & { config: LogSinkConfig }): 
       const isCaughtUp = assignment.every((p) => (ends.get(p) ?? 0) >= (endsSeen.get(p) ?? 0))
       // Not after any poll that gave nothing: where each batch fails, all is waiting still.
       const isIdle = firstMs === null && isCaughtUp && areEndsKnown
-      if (firstMs !== null && isDue(fill, firstMs, nowMs, isCaughtUp)) return ends
+      if (firstMs !== null) {
+        const moment = { firstMs, nowMs, isCaughtUp, lastCommitMs: status.lastCommitMs() }
+        if (isCommitDue(config, fill, moment)) return ends
+      }
       if (isIdle) status.idle()
       const isSmall = polledBytes < config.pollBytes / 8
       if (isCaughtUp && isSmall && blocks.length > 0) await sleepPort(config.pollPauseMs, signal)
     }
     return firstMs === null || abandoned.aborted ? null : ends
-  }
-
-  /**
-   * Rows and bytes at once. Age: since we have it, or, where the log is read to its end, since it was
-   * received. In catch-up everything is old; committing for that reason would make tiny commits.
-   */
-  function isDue(fill: SinkFill, firstMs: number, nowMs: number, isCaughtUp: boolean): boolean {
-    if (fill.full === true) return true
-    if (fill.rows >= config.commitRowsMax || fill.bytes >= config.commitBytesMax) return true
-    const slowMs = Math.max(0, status.lastCommitMs() - commitMsExpected)
-    const ageMs = Math.max(config.commitAgeMsMax / 4, config.commitAgeMsMax - slowMs)
-    if (nowMs - firstMs >= ageMs) return true
-    const receivedMs = fill.oldestReceivedAtUs === null ? nowMs : fill.oldestReceivedAtUs / 1_000
-    return isCaughtUp && nowMs - receivedMs >= ageMs
   }
 
   async function poll(

@@ -31,6 +31,8 @@ export type SinkFill = {
   readonly bytes: number
   /** received_at of the oldest record collected, epoch µs; null where nothing is. */
   readonly oldestReceivedAtUs: number | null
+  /** Data files that a commit of it would make, where that is known. */
+  readonly files?: number
   /** True ends the batch for a reason of the processor's own (too many distinct days). */
   readonly full?: boolean
 }

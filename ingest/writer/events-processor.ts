@@ -38,7 +38,10 @@ export type EventsProcessorPorts = {
 }
 
 export type EventsProcessorConfig = {
-  /** One file is written per day and commit: a batch with so many distinct days ends there. */
+  /**
+   * One file is written per day and commit: a batch with so many distinct days ends there. More days than late
+   * events usually have: a batch cut short has fewer rows a file, and as many files the next time.
+   */
   readonly daysPerCommitMax: number
   /**
    * Are items that a foreign producer put into the log and that can't be read kept as they are? Only under
@@ -48,7 +51,7 @@ export type EventsProcessorConfig = {
 }
 
 export const defaultEventsProcessorConfig: EventsProcessorConfig = {
-  daysPerCommitMax: 128,
+  daysPerCommitMax: 1_024,
   keepUnreadable: false,
 }
 
@@ -251,7 +254,8 @@ export function createEventsProcessor(
       addRecords(block)
       bytes += block.values.byteLength
       const rows = events.rowCount + rejected.length
-      return { rows, bytes, oldestReceivedAtUs, full: days.size >= config.daysPerCommitMax }
+      const files = days.size
+      return { rows, bytes, oldestReceivedAtUs, files, full: files >= config.daysPerCommitMax }
     },
 
     take() {

@@ -206,7 +206,7 @@ export function createRollupProcessor(
       addRecords(block)
       bytes += block.values.byteLength
       const full = rows >= config.rowsMax || days.size >= config.daysPerCommitMax
-      return { rows, bytes, oldestReceivedAtUs, full }
+      return { rows, bytes, oldestReceivedAtUs, files: days.size, full }
     },
 
     take() {
