@@ -112,7 +112,7 @@ async function write(folder: string): Promise<void> {
   }
   const duckdb = await openDuckDb({
     memoryLimitBytes: 512 * 1024 ** 2,
-    threads: 2,
+    threads: 1,
     tempDirectory: join(folder, 'scratch'),
   })
   const log = openLog(folder)

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const program = join(import.meta.dirname, '..', 'potok')
 
-type RunningRole = {
+export type RunningRole = {
   readonly pid: number
   kill(signal: NodeJS.Signals): Promise<void>
   /** Everything it wrote to stderr so far (the last 64 KiB). */
