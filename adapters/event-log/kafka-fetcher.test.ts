@@ -184,6 +184,21 @@ describe('the fetcher of Kafka', () => {
     expect(before).toBeLessThanOrEqual(8)
   })
 
+  it('keeps its pace in other partitions while one has no leader', async () => {
+    const { fetcher, ends, leaders } = createWorld(2)
+    leaders[0] = -1
+    fetcher.seek(0, 0)
+    fetcher.seek(1, 0)
+    let read = 0
+    for (let i = 1; i <= 50; i++) {
+      ends[1] = i
+      await waitFor(fetcher, 40)
+      read += fetcher.take(1e6).reduce((sum, { count }) => sum + count, 0)
+      // Never behind by more than what came during one attempt.
+      expect(read).toBeGreaterThanOrEqual(i - 2)
+    }
+  })
+
   it('tells a position outside of the log with the range, for that partition until it is sought anew', async () => {
     const { fetcher, world, ends } = createWorld(2)
     ends.fill(4)

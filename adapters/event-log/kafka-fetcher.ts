@@ -64,6 +64,8 @@ type Partition = {
   /** More is there than was fetched, as far as known. */
   isBehind: boolean
   isAsked: boolean
+  /** The last attempt failed: not before the leaders are known anew. */
+  needsLeader: boolean
   askedMs: number
   takenMs: number
   failingSinceMs: number | null
@@ -118,6 +120,7 @@ export function createKafkaFetcher(
         fetched: [],
         isBehind: true,
         isAsked: false,
+        needsLeader: false,
         askedMs: Number.NEGATIVE_INFINITY,
         takenMs: Number.NEGATIVE_INFINITY,
         failingSinceMs: null,
@@ -143,7 +146,8 @@ export function createKafkaFetcher(
 
   function pump(): void {
     if (closed || failure !== null) return
-    if (described === null) return describe(0)
+    const topicNow = described
+    if (topicNow === null) return describe(0)
     const byLeader = Map.groupBy(
       active(),
       ({ index }) => described?.partitions[index]?.leader ?? -1,
@@ -159,7 +163,10 @@ export function createKafkaFetcher(
   }
 
   function ask(leader: number, all: readonly Partition[]): void {
-    const open = all.filter(({ fetched, isAsked }) => fetched.length < fetchedMax && !isAsked)
+    const open = all.filter(
+      ({ fetched, isAsked, needsLeader }) =>
+        fetched.length < fetchedMax && !isAsked && !needsLeader,
+    )
     const room = limits.bufferedBytesMax - bufferedBytes - expectedBytes
     if (open.length === 0 || room <= 0) return
     const nowMs = performance.now()
@@ -250,7 +257,9 @@ export function createKafkaFetcher(
     if (errorCode === offsetOutOfRange) {
       const { turn } = partition
       outOfRange(partition).catch((error: unknown) => {
-        if (turn === partition.turn) failed(partition, error)
+        if (turn !== partition.turn) return
+        failed(partition, error)
+        describe(retryMs)
       })
       return
     }
@@ -277,7 +286,8 @@ export function createKafkaFetcher(
       (fetchOffset >= range.startOffset && fetchOffset <= range.endOffset)
     ) {
       // A new leader may be a little behind what the old one had told.
-      return failed(partition, codeFailure(partition, offsetOutOfRange))
+      failed(partition, codeFailure(partition, offsetOutOfRange))
+      return describe(retryMs)
     }
     partition.failure = outsideOfLog(index, fetchOffset, range)
     onNews()
@@ -303,6 +313,7 @@ export function createKafkaFetcher(
   function failed(partition: Partition, error: unknown): void {
     const nowMs = performance.now()
     partition.isBehind = true
+    partition.needsLeader = true
     partition.askedMs = nowMs
     partition.failingSinceMs ??= nowMs
     if (nowMs - partition.failingSinceMs < limits.failingMsMax) return
@@ -315,8 +326,7 @@ export function createKafkaFetcher(
 
   function describe(afterMs: number): void {
     if (closed || describing !== null) return
-    // Nothing is sent to leaders that may be wrong until the answer is there.
-    described = null
+    let isKnown = false
     describing = (async () => {
       if (afterMs > 0) {
         await sleep(afterMs)
@@ -324,32 +334,35 @@ export function createKafkaFetcher(
       }
       if (closed) return
       try {
-        checkTopic(await cluster.describeTopic(topic))
+        isKnown = checkTopic(await cluster.describeTopic(topic))
         failingSinceMs = null
       } catch (error) {
         failedToDescribe(error)
       }
     })().finally(() => {
       describing = null
+      if (isKnown) for (const partition of partitions.values()) partition.needsLeader = false
+      else if (failure === null) describe(retryMs)
       onNews()
-      if (described === null && failure === null) describe(retryMs)
-      else pump()
+      pump()
     })
   }
 
-  function checkTopic(found: KafkaTopic | null): void {
+  /** Whether it is ours. */
+  function checkTopic(found: KafkaTopic | null): boolean {
     if (found !== null && found.topicId === topicId) {
       described = found
-      return
+      return true
     }
     if (found !== null) {
       failure ??= replaced(`topic ${topic} was deleted and made again`)
-      return
+      return false
     }
     unknownSinceMs ??= performance.now()
     if (performance.now() - unknownSinceMs > unknownTopicMsMax) {
       failure ??= replaced(`topic ${topic} has gone`)
     }
+    return false
   }
 
   function replaced(why: string): PotokError {

@@ -40,6 +40,8 @@ const attributeTransactional = 0x10
 const attributeControl = 0x20
 const attributeAppendTime = 0x08
 const controlAbort = 0
+/** Each of its seven parts takes a byte. */
+const recordBytesMin = 7
 
 export function openFetched(
   logPartition: number,
@@ -143,12 +145,16 @@ function nextBatch(fetched: FetchedRecords, position: number): BatchBody | null 
     throw fail(`${head.count} records don’t fit between its offsets`)
   }
   const code = attributes & 0x07
-  if (code === 0) return { ...head, bytes: body }
+  let plain = body
   try {
-    return { ...head, bytes: decompressRecords(code, body) }
+    if (code !== 0) plain = decompressRecords(code, body)
   } catch (cause) {
     throw fail('it can’t be decompressed', cause)
   }
+  // Before memory is taken for so many.
+  if (head.count * recordBytesMin > plain.length)
+    throw fail(`${head.count} records don’t fit into it`)
+  return { ...head, bytes: plain }
 }
 
 /** Where the batch at `at` ends; null where it isn't whole. */
