@@ -104,6 +104,13 @@ describe('a sink judged from outside', () => {
     expect(problems[0]?.reason).toMatch(/received 7200 s ago, 106 records to go.*catching up/)
   })
 
+  it('is behind where the log hands out nothing below its end and nothing was committed for long', async () => {
+    const held = await judge({ offsets: { 0: 90, 1: 7 }, commitAgeSeconds: 300 })
+    expect(held.problems[0]?.reason).toMatch(/10 offsets of the log can't be read.*transaction/)
+    const young = await judge({ offsets: { 0: 90, 1: 7 }, commitAgeSeconds: 3 })
+    expect(young.problems).toEqual([])
+  })
+
   it('halts by the same check as its own, also where it does not run', async () => {
     const { report, problems } = await judge({ offsets: { 0: 101, 1: 7 } })
     expect(report.halted).toBe('above_log_end')

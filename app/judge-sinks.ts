@@ -76,6 +76,15 @@ export function judgeSink(facts: SinkFacts): { report: SinkReport; problems: Pro
 function problemsOf({ name, view, lagAgeMsMax }: SinkFacts, report: SinkReport): Problem[] {
   if (view.halt !== null) return [{ part: name, reason: view.halt.message }]
   const { lag, lagAgeSeconds, lastCommitAgeSeconds } = report
+  const isCommitOld = (lastCommitAgeSeconds ?? 0) * 1_000 > lagAgeMsMax
+  if (lag !== null && lag > 0 && lagAgeSeconds === null && isCommitOld) {
+    return [
+      {
+        part: name,
+        reason: `behind: ${lag} offsets of the log can't be read and nothing was committed for ${lastCommitAgeSeconds} s: a transaction that a producer left open holds records back, or the sink does not run`,
+      },
+    ]
+  }
   if (lagAgeSeconds === null || lagAgeSeconds * 1_000 <= lagAgeMsMax) return []
   const last =
     lastCommitAgeSeconds === null

@@ -97,11 +97,15 @@ async function lookAtSinks(installation: Installation, ask: Ask) {
     const loaded = answer ?? new Map<string, LoadedTable>()
     const log = await ask('log', () => lookAtLog(installation, loaded))
     const judged = judgeSinks(installation, loaded, log)
-    const isHalted = Object.values(judged.sinks).some(({ halted }) => halted !== null)
-    if (!isHalted || answer === null || log === null || look === looksMax) {
+    const sinks = Object.values(judged.sinks)
+    const isHalted = sinks.some(({ halted }) => halted !== null)
+    // Ends of transactions are offsets without records, too: a sink passes them with its next commit.
+    const isUnsure = sinks.some(({ lag, lagAgeSeconds }) => lag !== 0 && lagAgeSeconds === null)
+    const isProblem = isHalted || (isUnsure && judged.sinkProblems.length > 0)
+    if (!isProblem || answer === null || log === null || look === looksMax) {
       return { loaded, log, ...judged }
     }
-    await sleep(200)
+    await sleep(isHalted ? 200 : 2_000)
   }
 }
 

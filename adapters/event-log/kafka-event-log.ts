@@ -19,6 +19,7 @@ import type { KafkaConnection } from './kafka-connection.ts'
 import { brokerErrorCodes, isRefusal, kafkaFailure } from './kafka-failure.ts'
 import { openKafkaLogReader } from './kafka-log-reader.ts'
 import { createKafkaProducer, type KafkaProducer } from './kafka-producer.ts'
+import { readReceivedAt } from './kafka-received-at.ts'
 import { openTopic } from './kafka-topic.ts'
 
 export type KafkaEventLogOptions = {
@@ -104,6 +105,8 @@ export async function createKafkaEventLog(options: KafkaEventLogOptions): Promis
       await producer.append(records)
     },
     ranges: readAllRanges,
+    receivedAt: async (logPartition, offset) =>
+      readReceivedAt(cluster, await describe(), logPartition, offset),
     async openReader({ group }) {
       if (closing !== null) throw new PotokError('ShuttingDown', 'the event log is closed')
       const reader = await openKafkaLogReader({
