@@ -55,9 +55,9 @@ describe('docker-compose.yml', () => {
     }
   })
 
-  test('runs roles that the program has, each as a service of its name', () => {
+  test('runs every role of the program as a service of its name, and nothing that it has not', () => {
     const run = roles.filter(([name]) => !oneShots.has(name))
-    expect(roleNames).toEqual(expect.arrayContaining(run.map(([, { command }]) => command?.[0])))
+    expect(run.map(([name]) => name).toSorted()).toEqual(roleNames.toSorted())
     for (const [name, { command }] of run) expect(command).toEqual([name])
   })
 
@@ -74,6 +74,10 @@ describe('docker-compose.yml', () => {
       expect(healthcheck?.test === undefined, name).toBe(oneShots.has(name))
       expect(restart, name).toBe(oneShots.has(name) ? 'on-failure' : 'unless-stopped')
     }
+  })
+
+  test('gives the MQTT intake a session of a name that stays, also in another container', () => {
+    expect(compose.services['mqtt']?.environment?.['POTOK_MQTT_CLIENT_ID']).toBe('potok-mqtt')
   })
 
   test('waits only for services that are there', () => {

@@ -271,8 +271,8 @@ describe('the image', () => {
         PATH: `${dirname(process.execPath)}:${process.env['PATH']}`,
         POTOK_DATA: join(work, 'of-image'),
         POTOK_PORT: String(port),
-        POTOK_CATALOG_PORT: String(catalogPort),
         POTOK_MQTT_PORT: '0',
+        POTOK_CATALOG_PORT: String(catalogPort),
       },
       isReady: async () => (await fetch(`${url}/readyz`)).ok,
     })
