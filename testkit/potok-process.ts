@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const program = join(import.meta.dirname, '..', 'potok')
+export const potokProgram = join(import.meta.dirname, '..', 'potok')
 
 export type RunningRole = {
   readonly pid: number
@@ -65,7 +65,7 @@ async function startProgram(
 ): Promise<RunningRole & { banner: Record<string, string> }> {
   const [command, ...more] = args
   const child = spawn(
-    program,
+    potokProgram,
     [command as string, '--port', '0', '--json', '--log-level', 'warn', ...more],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
@@ -109,13 +109,20 @@ export type CommandResult = {
 }
 
 /** Runs `./potok …` to its end. */
-export async function runPotok(args: readonly string[], input?: string): Promise<CommandResult> {
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+export async function runPotok(
+  args: readonly string[],
+  input = '',
+  env: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
+  const child = spawn(potokProgram, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  })
   const out: Buffer[] = []
   const err: Buffer[] = []
   child.stdout.on('data', (chunk: Buffer) => out.push(chunk))
   child.stderr.on('data', (chunk: Buffer) => err.push(chunk))
-  child.stdin.end(input ?? '')
+  child.stdin.end(input)
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', resolve)

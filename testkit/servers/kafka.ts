@@ -172,7 +172,7 @@ export async function kafkaProgram(): Promise<KafkaProgram> {
       const all = [...toolJavaArgs, ...javaArgs, mainClass, ...args]
       const { stdout } = await execute(java, all, {
         timeout: toolMsMax,
-        maxBuffer: 64 * 1024 * 1024,
+        maxBuffer: 256 * 1024 * 1024,
       })
       return stdout
     },
