@@ -90,6 +90,9 @@ type Visibility = {
   readonly filesPerMillion: number
 }
 
+type Failure = { readonly sink: SinkName; readonly withLate: boolean; readonly failed: string }
+type Result = CatchUp | Visibility | Failure
+
 /** The whole topic, from the start of reading until every row is committed. */
 async function catchUp(sink: SinkName, stage: Stage, withLate: boolean): Promise<CatchUp> {
   const running = await startSink(sink, stage, peerOptions)
@@ -160,6 +163,9 @@ async function visibility(
     for (let seen = 0; seen < load.events; ) {
       const { rows } = await trino.query(`SELECT count(*) FROM ${table}`)
       const atMs = Date.now()
+      if (atMs - startedAtMs > visibleSeconds * 1_000 + stalledMsMax) {
+        throw new Error(`after its time Trino sees ${seen} of ${load.events} rows`)
+      }
       seen = Number(rows[0]?.[0] ?? 0)
       const oldestUnseen = produced.find(({ count }) => count > seen)
       // While nothing at all was seen, a sink may still be starting.
@@ -200,19 +206,24 @@ function loadOf({ kafka, topic }: Stage, withLate: boolean): KafkaLoad {
   }
 }
 
+/** One of the two that ends or stands still is a result, too. */
+function failureOf(sink: SinkName, withLate: boolean): (error: unknown) => Failure {
+  return (error) => {
+    console.error(error)
+    const [failed] = String(error).split('\n')
+    return { sink, withLate, failed: failed ?? '' }
+  }
+}
+
 function round(value: number): number {
   return Math.round(value * 100) / 100
 }
 
-function tell(result: CatchUp | Visibility): void {
-  console.log(JSON.stringify(result))
-}
-
 async function run(): Promise<void> {
-  const results: (CatchUp | Visibility)[] = []
-  const keep = (result: CatchUp | Visibility): void => {
+  const results: Result[] = []
+  const keep = (result: Result): void => {
     results.push(result)
-    tell(result)
+    console.log(JSON.stringify(result))
   }
   console.log(`${machine()}; ${connectVersions} (${peerOptions.tasks} tasks, commits every 10 s)`)
   console.log(`${events} events of ${eventBytes} B, ${cameras} cameras, ${partitions} partitions`)
@@ -229,7 +240,9 @@ async function run(): Promise<void> {
       // Within one day of UTC as far as the hour allows: what comes late is another matter.
       const startMs = Math.max(endMs - spanMs, Math.floor(endMs / dayMs) * dayMs)
       await runKafkaLoad({ ...loadOf(stage, withLate), span: { startMs, endMs } })
-      for (const sink of sinks) keep(await catchUp(sink, stage, withLate))
+      for (const sink of sinks) {
+        keep(await catchUp(sink, stage, withLate).catch(failureOf(sink, withLate)))
+      }
       await stage.close()
     }
     if (visibleSeconds > 0) await measureVisibility(shared, keep)
@@ -248,7 +261,7 @@ async function run(): Promise<void> {
 
 async function measureVisibility(
   shared: Parameters<typeof openStage>[0],
-  keep: (result: Visibility) => void,
+  keep: (result: Result) => void,
 ): Promise<void> {
   const trino = await startTrino()
   try {
@@ -258,7 +271,7 @@ async function measureVisibility(
         const stage = await openStage(shared, name, partitions)
         const { minio, catalogUri } = stage
         await trino.query(createCatalogSql('lake', catalogUri, s3Files(minio.endpoint, minio)))
-        keep(await visibility(sink, stage, trino, withLate))
+        keep(await visibility(sink, stage, trino, withLate).catch(failureOf(sink, withLate)))
         await trino.query('DROP CATALOG lake')
         await stage.close()
       }
