@@ -54,7 +54,7 @@ export function createSubscription(ports: MqttPorts): Mqtt {
     password: mqttPassword === '' ? null : mqttPassword,
     ca: mqttCaFile === '' ? null : read('--mqtt-ca-file', mqttCaFile),
     clientId: mqttClientId === '' ? `potok-${hostname()}` : mqttClientId,
-    group: settings.mqttShare,
+    group: settings.mqttShare === 'off' ? null : settings.mqttShare,
     clock,
     logger,
   })

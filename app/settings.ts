@@ -184,7 +184,9 @@ export const settingsSchema = z.strictObject({
     .string()
     .regex(/^[^/+#]+$/)
     .default('potok')
-    .describe('Group of the shared subscription: processes with the same one share the messages'),
+    .describe(
+      'Group of the shared subscription: processes with the same one share the messages; off: not shared, for one process',
+    ),
   cameras: z.coerce
     .number()
     .int()

@@ -153,6 +153,21 @@ describe('a subscription', () => {
     )
   })
 
+  it('asks whether another process has its name where its connections end again and again', async () => {
+    const { broker, subscription, subscribed } = await setUp()
+    for (let connections = 1; connections <= 3; connections++) {
+      await subscribed(connections)
+      await vi.waitFor(() => expect(subscription.health().details).toMatchObject({ connected: 1 }))
+      expect(subscription.health().ok).toBe(true)
+      broker.cut()
+    }
+    await subscribed(4)
+    expect(subscription.health()).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/ended 3 times.*another process use the session potok-1/),
+    })
+  })
+
   it('acknowledges what is taken while it stops, and takes nothing more', async () => {
     const { broker, handed, has, subscription } = await setUp()
     broker.publish('kvfv/KV1/events', '{}', 1)

@@ -1,6 +1,6 @@
 /**
- * A subscription on somebody else's broker: `$share/GROUP/kvfv/+/events`, QoS 1, MQTT 5, with a session that
- * outlives the process.
+ * A subscription on somebody else's broker: `$share/GROUP/kvfv/+/events`, or without a group `kvfv/+/events`, QoS
+ * 1, MQTT 5, with a session that outlives the process.
  *
  * Invariants
  * - A PUBACK is written only after the message was taken, on the connection that the message came over: a
@@ -11,6 +11,9 @@
  * - Unacknowledged messages are bounded: in number by the receive maximum, which the broker obeys, in bytes by
  *   not reading on.
  * - When a connection ends, what waits is given up: the broker has it still and sends it over the next one.
+ *
+ * Mosquitto 2.0.11 forgets shared subscriptions (plain ones not) when it restarts, and then acknowledges and drops
+ * what comes before they are made again: nothing here can change that, but not sharing.
  *
  * The session is never ended: another broker's queue of a client that is gone for good is that broker's to expire.
  */
@@ -34,7 +37,8 @@ export type MqttSubscriptionOptions = {
   readonly ca: string | null
   /** The session's name: another process with the same one takes the session away. */
   readonly clientId: string
-  readonly group: string
+  /** Of a shared subscription; null: nobody else takes a part of the messages. */
+  readonly group: string | null
   readonly clock: Clock
   readonly logger: Logger
   readonly limits?: Partial<SubscriptionLimits>
@@ -62,6 +66,9 @@ const defaultLimits: SubscriptionLimits = {
 }
 
 const sessionTakenOver = 0x8e
+/** A connection that ends sooner than this is short; so many in a row are no accident. */
+const shortMsMax = 10_000
+const shortLivesMax = 3
 
 /** What one connection has unacknowledged. */
 type Connection = {
@@ -73,7 +80,8 @@ type Connection = {
 export function createMqttSubscription(options: MqttSubscriptionOptions): MessageSource {
   const { clock, logger } = options
   const limits = { ...defaultLimits, ...options.limits }
-  const topic = `$share/${options.group}/${eventsTopicFilter}`
+  const { group } = options
+  const topic = group === null ? eventsTopicFilter : `$share/${group}/${eventsTopicFilter}`
   let client: MqttClient | null = null
   let connection: Connection | null = null
   let isSubscribed = false
@@ -83,6 +91,8 @@ export function createMqttSubscription(options: MqttSubscriptionOptions): Messag
   let messages = 0
   let bytes = 0
   let connections = 0
+  let subscribedAtMs = 0
+  let shortLives = 0
   let unkept = 0
   const underWay = new Set<Promise<void>>()
   /** mqtt.js waits for it before it hands over the next message. */
@@ -153,6 +163,7 @@ export function createMqttSubscription(options: MqttSubscriptionOptions): Messag
       const refused = error ?? (granted?.some(({ qos }) => qos >= 128) === true ? 'refused' : null)
       if (refused === null) {
         isSubscribed = true
+        subscribedAtMs = clock.nowMs()
         problem = null
         return
       }
@@ -161,6 +172,7 @@ export function createMqttSubscription(options: MqttSubscriptionOptions): Messag
   }
 
   function onClose(): void {
+    if (isSubscribed) shortLives = clock.nowMs() - subscribedAtMs < shortMsMax ? shortLives + 1 : 0
     connection?.abort.abort()
     connection = null
     isSubscribed = false
@@ -176,6 +188,12 @@ export function createMqttSubscription(options: MqttSubscriptionOptions): Messag
       bytesInFlight: bytes,
       unkeptQos0: unkept,
       clientId: options.clientId,
+    }
+    const isLasting = isSubscribed && clock.nowMs() - subscribedAtMs >= shortMsMax
+    if (shortLives >= shortLivesMax && !isLasting) {
+      // Not every broker says that a session was taken over.
+      const reason = `the connection to ${options.url} ended ${shortLives} times soon after it was made: does another process use the session ${options.clientId}? Give each a --mqtt-client-id of its own`
+      return { ok: false, reason, details }
     }
     if (isSubscribed && problem === null) return { ok: true, details }
     const seconds = Math.round((clock.nowMs() - problemSinceMs) / 1_000)
