@@ -136,7 +136,11 @@ export type KafkaProgram = {
   readonly java: string
   /** What each of its programs needs: the class path, and silence about what is well. */
   readonly javaArgs: readonly string[]
-  run(mainClass: string, args: readonly string[]): Promise<string>
+  run(
+    mainClass: string,
+    args: readonly string[],
+    env?: Readonly<Record<string, string>>,
+  ): Promise<string>
 }
 
 /** One node, over storage that is formatted. `port` is that of any listener without TLS and SASL. */
@@ -168,11 +172,12 @@ export async function kafkaProgram(): Promise<KafkaProgram> {
   return {
     java,
     javaArgs,
-    async run(mainClass, args) {
+    async run(mainClass, args, env) {
       const all = [...toolJavaArgs, ...javaArgs, mainClass, ...args]
       const { stdout } = await execute(java, all, {
         timeout: toolMsMax,
         maxBuffer: 256 * 1024 * 1024,
+        env: { ...process.env, ...env },
       })
       return stdout
     },

@@ -40,12 +40,17 @@ export async function startRedis(settings: readonly string[] = []): Promise<Redi
   }
 }
 
-export async function planRedis(port: number, settings: readonly string[]): Promise<ServerPlan> {
+/** What the command line says wins over the file. */
+export async function planRedis(
+  port: number,
+  settings: readonly string[],
+  settingsFile?: string,
+): Promise<ServerPlan> {
   const own = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   return {
     name: 'Redis',
     command: await findSystemProgram('redis-server', 'redis-server'),
-    args: [...own, ...settings],
+    args: [...(settingsFile === undefined ? [] : [settingsFile]), ...own, ...settings],
     isReady: () => redisAnswers(port),
   }
 }

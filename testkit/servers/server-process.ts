@@ -97,12 +97,15 @@ export async function untilReady(
   }
 }
 
-/** A port that is free now. */
-export async function freePort(): Promise<number> {
+/** A port that is free now: this one, if it is, else any. */
+export async function freePort(wanted = 0): Promise<number> {
   return await new Promise((resolve, reject) => {
     const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
+    server.once('error', (error) => {
+      if (wanted === 0) reject(error)
+      else resolve(freePort())
+    })
+    server.listen(wanted, '127.0.0.1', () => {
       const address = server.address()
       const port = typeof address === 'object' && address !== null ? address.port : 0
       server.close(() => resolve(port))

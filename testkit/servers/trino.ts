@@ -102,7 +102,7 @@ export async function startTrino(): Promise<Trino> {
   })
   return {
     uri,
-    query: (sql, session) => runStatement(uri, sql, session),
+    query: (sql, session) => queryTrino(uri, sql, session),
     log: () => server.log(),
     async stop() {
       await server.stop()
@@ -195,7 +195,7 @@ type Answer = {
 }
 
 /** https://trino.io/docs/476/develop/client-protocol.html: the first answer, and those that `nextUri` names. */
-async function runStatement(
+export async function queryTrino(
   uri: string,
   sql: string,
   session: TrinoSession = {},
