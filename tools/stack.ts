@@ -1,6 +1,7 @@
 /** `npm run stack -- up | status | down | demo`: the real servers beside potok, natively, for as long as wanted. */
 import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { runDemo } from '../testkit/stack/stack-demo.ts'
 import { startStack, stackStatus, stopStack } from '../testkit/stack/stack.ts'
 import { type ServerName, serverNames } from '../testkit/stack/stack-servers.ts'
 import { envFile } from '../testkit/stack/stack-state.ts'
@@ -26,19 +27,34 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`)
 }
 
-async function up(folder: string, names: readonly ServerName[]): Promise<void> {
+/** Aborts at the first Ctrl-C; a second one ends the command at once. */
+async function untilInterrupted<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const abort = new AbortController()
   const onInterrupt = (): void => abort.abort()
   process.once('SIGINT', onInterrupt)
   process.once('SIGTERM', onInterrupt)
   try {
-    await startStack(folder, names, say, abort.signal)
+    return await run(abort.signal)
   } finally {
     process.removeListener('SIGINT', onInterrupt)
     process.removeListener('SIGTERM', onInterrupt)
   }
+}
+
+async function up(folder: string, names: readonly ServerName[]): Promise<void> {
+  await untilInterrupted((signal) => startStack(folder, names, say, signal))
   const file = envFile(folder)
   say(`Addresses and settings are in ${file}; for a shell: set -a; . ${file}; set +a`)
+}
+
+async function demo(folder: string, names: readonly ServerName[], seconds?: number): Promise<void> {
+  for (const needed of ['kafka', 'minio', 'mosquitto'] as const) {
+    if (!names.includes(needed)) throw new Error(`the demo needs ${needed}`)
+  }
+  await untilInterrupted(async (signal) => {
+    const place = await startStack(folder, names, say, signal)
+    await runDemo(place, seconds ?? null, say, signal)
+  })
 }
 
 async function status(folder: string, json: boolean): Promise<void> {
@@ -61,6 +77,7 @@ type Options = {
   readonly without?: readonly ServerName[]
   readonly data?: true
   readonly json?: true
+  readonly seconds?: number
 }
 
 function chosen({ only, without }: Options): ServerName[] {
@@ -78,6 +95,16 @@ program
   .action(async (_, command: Command) => {
     const options = command.optsWithGlobals<Options>()
     await up(options.folder, chosen(options))
+  })
+program
+  .command('demo')
+  .description('Start what is not up, and every role of potok on it, fed by simulated cameras')
+  .option('--only <names>', 'With these servers alone, comma-separated', serverList)
+  .option('--without <names>', 'With all but these', serverList)
+  .option('--seconds <n>', 'End by itself when it has been fed for this long', Number)
+  .action(async (_, command: Command) => {
+    const options = command.optsWithGlobals<Options>()
+    await demo(options.folder, chosen(options), options.seconds)
   })
 program
   .command('status')

@@ -15,6 +15,7 @@ import { freePort, type ServerPlan, type ServerProcess, startServer } from './se
 const execute = promisify(execFile)
 /** The last of its kind: the repository was archived in 2026. */
 const version = 'v0.0.0-20260212201848-7aac2a2c5b7c'
+const answerMsMax = 10_000
 const buildTimeoutMs = 25 * 60_000
 
 export type Minio = {
@@ -63,11 +64,14 @@ export async function planMinio(place: MinioPlace): Promise<ServerPlan> {
       MINIO_BROWSER: 'off',
       MINIO_UPDATE: 'off',
     },
-    isReady: async () => {
-      await minioClient(place).listBuckets()
-      return true
-    },
+    isReady: () => minioAnswers(place.port),
   }
+}
+
+/** A stranger is turned away by one that serves; one that is starting answers 503 to everybody. */
+export async function minioAnswers(port: number): Promise<boolean> {
+  const signal = AbortSignal.timeout(answerMsMax)
+  return (await fetch(`http://127.0.0.1:${port}/`, { signal })).status === 403
 }
 
 export async function startMinio(): Promise<Minio> {

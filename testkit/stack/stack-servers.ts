@@ -7,7 +7,7 @@ import { cpSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { aliveBrokers } from '../servers/kafka-probe.ts'
 import { kafkaJavaArgs, kafkaProgram, newClusterId, planKafka } from '../servers/kafka.ts'
-import { type MinioPlace, minioClient, planMinio } from '../servers/minio.ts'
+import { minioAnswers, type MinioPlace, minioClient, planMinio } from '../servers/minio.ts'
 import { planRedis, redisAnswers } from '../servers/redis.ts'
 import type { ServerPlan } from '../servers/server-process.ts'
 import { findSystemProgram, serverPath } from '../servers/system-program.ts'
@@ -81,10 +81,7 @@ const minio: StackServer = {
     const client = minioClient(minioPlace(place))
     if (!(await client.bucketExists(bucket))) await client.makeBucket(bucket)
   },
-  async isHealthy(place) {
-    await minioClient(minioPlace(place)).listBuckets()
-    return true
-  },
+  isHealthy: ({ ports }) => minioAnswers(ports.minio),
   address: minioUrl,
   env: (place) => ({
     POTOK_WAREHOUSE: `s3://${bucket}/warehouse`,

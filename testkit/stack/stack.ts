@@ -26,7 +26,7 @@ export async function startStack(
   names: readonly ServerName[],
   say: (text: string) => void,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<StackPlace> {
   let state = readState(folder)
   const running = (name: ServerName): boolean => {
     const server = state.servers[name]
@@ -95,7 +95,8 @@ export async function startStack(
     const stopped = mine.length === 0 ? '' : `\nStopped again: ${mine.join(', ')}.`
     throw new Error(`${errors.join('\n') || 'interrupted'}${stopped}`)
   }
-  writeStackEnv(place, state)
+  writeEnv(folder, stackEnv(place))
+  return place
 }
 
 /** All that this stack has started, be it up or not. */
@@ -160,17 +161,19 @@ async function choosePorts(
   return ports as Record<PortName, number>
 }
 
-export function placeOf(folder: string, state: StackState): StackPlace {
+function placeOf(folder: string, state: StackState): StackPlace {
   const ports = Object.fromEntries(portNames.map((name) => [name, state.ports[name] ?? 0]))
   return { folder, ports: ports as Record<PortName, number> }
 }
 
-function writeStackEnv(place: StackPlace, state: StackState): void {
+/** What `.stack/env` says: of the servers that were started. */
+export function stackEnv(place: StackPlace): Record<string, string> {
+  const { servers } = readState(place.folder)
   const env = potokEnv(place)
   for (const name of serverNames) {
-    if (state.servers[name] !== undefined) Object.assign(env, stackServers[name].env(place))
+    if (servers[name] !== undefined) Object.assign(env, stackServers[name].env(place))
   }
-  writeEnv(place.folder, env)
+  return env
 }
 
 async function isHealthy(name: ServerName, place: StackPlace): Promise<boolean> {

@@ -106,6 +106,18 @@ async function recordsInKafka(brokers: string): Promise<number> {
     .reduce((sum, line) => sum + Number(line.split(':')[2]), 0)
 }
 
+it('runs every role as a process of its own on them: cameras over HTTP and MQTT, averages, and Trino over the same tables', async () => {
+  const demo = await stack('demo', '--seconds', '15')
+  expect(demo.code, demo.out).toBe(0)
+  expect(demo.out).toMatch(/SIM00001: mean [\d.]+ km\/h of \d+; MQ00001: mean [\d.]+ km\/h of \d+/)
+  // 7 cameras are from before; one of each kind has a clock ahead, and some may have seen nobody.
+  const [, rows, cameras] = /Trino: (\d+) events of (\d+) cameras/.exec(demo.out) ?? []
+  expect(Number(rows)).toBeGreaterThan(500)
+  expect(Number(cameras)).toBeGreaterThan(20)
+  const pids = [...demo.out.matchAll(/^potok \w+ +pid (\d+)/gm)].map((match) => Number(match[1]))
+  expect(pids.map(commandOf)).toEqual(Array.from({ length: 6 }, () => ''))
+})
+
 it('says what is down, and starts that again alone', async () => {
   const before = await status()
   const redis = before.servers.find(({ name }) => name === 'redis') as Status
