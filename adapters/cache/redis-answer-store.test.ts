@@ -26,7 +26,11 @@ afterEach(async () => {
 })
 
 /** `answer` gives what the server says to each thing that it is told; null: nothing. */
-async function startWith(answer: (told: string, count: number) => string | null): Promise<void> {
+async function startWith(
+  answer: (told: string, count: number) => string | null,
+  // Long where it must not pass on a busy machine.
+  times: { timeoutMs?: number; connectMs?: number } = {},
+): Promise<void> {
   server = createServer((socket) => {
     sockets.add(socket)
     socket.on('error', () => {})
@@ -39,7 +43,14 @@ async function startWith(answer: (told: string, count: number) => string | null)
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const url = `redis://127.0.0.1:${port}`
-  store = createRedisAnswerStore({ url, logger, timeoutMs: 20, retryMs: 1, connectMs: 20 })
+  store = createRedisAnswerStore({
+    url,
+    logger,
+    timeoutMs: 20,
+    connectMs: 5_000,
+    retryMs: 1,
+    ...times,
+  })
   await store.start()
 }
 
@@ -52,7 +63,7 @@ const isGet = (told: string): boolean => /\r\nGET\r\n/.test(told)
 const waitMs = { timeout: 10_000 }
 
 test('a server that takes connections and says nothing is tried again and again, and nobody waits for it', async () => {
-  await startWith(() => null)
+  await startWith(() => null, { connectMs: 20 })
   expect(await store.get('a')).toBeNull()
   await vi.waitFor(() => expect(sockets.size).toBeGreaterThan(2), waitMs)
   expect(store.stats.isConnected).toBe(false)
@@ -76,8 +87,9 @@ test('a server that falls silent costs a question its time, is let go, and is us
 })
 
 test('an error as an answer is told of and breaks no connection', async () => {
-  await startWith((told) =>
-    isGet(told) ? "-NOPERM no permissions to run 'get'\r\n" : greeting(told),
+  await startWith(
+    (told) => (isGet(told) ? "-NOPERM no permissions to run 'get'\r\n" : greeting(told)),
+    { timeoutMs: 5_000 },
   )
   await vi.waitFor(() => expect(store.stats.isConnected).toBe(true), waitMs)
   for (let i = 0; i < 3; i++) expect(await store.get('a')).toBeNull()
