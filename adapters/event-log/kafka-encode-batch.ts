@@ -6,7 +6,7 @@
  * attempt. Headers of potok's records: `potok.received_at_us` (decimal), `potok.event_id` (16 bytes, where it was
  * computed), `potok.kind` (decimal, where it isn't a detection).
  */
-import { crc32c } from '@platformatic/kafka'
+import { crc32c } from '@node-rs/crc32'
 import type { LogRecord } from '../../kernel/ports.ts'
 
 /** Some records of one partition, in order: `records[from..to)`. */

@@ -11,7 +11,7 @@
  *
  * Formats before v2 are refused: brokers since Kafka 4 have none, those before convert on the way to old clients only.
  */
-import { crc32c } from '@platformatic/kafka'
+import { crc32c } from '@node-rs/crc32'
 import { PotokError } from '../../kernel/errors.ts'
 import type { RecordBlock } from '../../kernel/record-block.ts'
 import { type BatchBody, fillBlock, RecordFault } from './kafka-decode-records.ts'
