@@ -29,6 +29,7 @@ import { type TableProgress, tableProgress } from './lib-rest-table.ts'
 
 const { values: flags } = parseArgs({
   options: {
+    /** 0 leaves the rate out. */
     events: { type: 'string', default: '10000000' },
     cameras: { type: 'string', default: '1000' },
     partitions: { type: 'string', default: '8' },
@@ -157,12 +158,15 @@ async function visibility(
   const startedAtMs = Date.now()
   const before = usageOf(running.pid).cpuSeconds
   const producing = runKafkaLoad(load, (at) => produced.push(at))
+  let failure: unknown = null
+  producing.catch((error: unknown) => (failure = error))
   const lagsSeconds: number[] = []
   const table = `lake.${running.namespace}.${running.table}`
   try {
     for (let seen = 0; seen < load.events; ) {
       const { rows } = await trino.query(`SELECT count(*) FROM ${table}`)
       const atMs = Date.now()
+      if (failure !== null) throw failure
       if (atMs - startedAtMs > visibleSeconds * 1_000 + stalledMsMax) {
         throw new Error(`after its time Trino sees ${seen} of ${load.events} rows`)
       }
@@ -234,16 +238,19 @@ async function run(): Promise<void> {
   const kafka = await startKafka({ javaArgs: kafkaJavaArgs })
   const shared = { kafka, minio, folder: folder.path }
   try {
-    for (const withLate of latenesses) {
+    for (const withLate of events > 0 ? latenesses : []) {
       const stage = await openStage(shared, withLate ? 'late' : 'steady', partitions)
-      const endMs = Date.now() - 60_000
-      // Within one day of UTC as far as the hour allows: what comes late is another matter.
-      const startMs = Math.max(endMs - spanMs, Math.floor(endMs / dayMs) * dayMs)
-      await runKafkaLoad({ ...loadOf(stage, withLate), span: { startMs, endMs } })
-      for (const sink of sinks) {
-        keep(await catchUp(sink, stage, withLate).catch(failureOf(sink, withLate)))
+      try {
+        const endMs = Date.now() - 60_000
+        // Within one day of UTC as far as the hour allows: what comes late is another matter.
+        const startMs = Math.max(endMs - spanMs, Math.floor(endMs / dayMs) * dayMs)
+        await runKafkaLoad({ ...loadOf(stage, withLate), span: { startMs, endMs } })
+        for (const sink of sinks) {
+          keep(await catchUp(sink, stage, withLate).catch(failureOf(sink, withLate)))
+        }
+      } finally {
+        await stage.close()
       }
-      await stage.close()
     }
     if (visibleSeconds > 0) await measureVisibility(shared, keep)
   } finally {
@@ -269,11 +276,14 @@ async function measureVisibility(
       for (const sink of sinks) {
         const name = `paced-${sink}${withLate ? '-late' : ''}`
         const stage = await openStage(shared, name, partitions)
-        const { minio, catalogUri } = stage
-        await trino.query(createCatalogSql('lake', catalogUri, s3Files(minio.endpoint, minio)))
-        keep(await visibility(sink, stage, trino, withLate).catch(failureOf(sink, withLate)))
-        await trino.query('DROP CATALOG lake')
-        await stage.close()
+        try {
+          const { minio, catalogUri } = stage
+          await trino.query(createCatalogSql('lake', catalogUri, s3Files(minio.endpoint, minio)))
+          keep(await visibility(sink, stage, trino, withLate).catch(failureOf(sink, withLate)))
+          await trino.query('DROP CATALOG lake')
+        } finally {
+          await stage.close()
+        }
       }
     }
   } finally {

@@ -74,7 +74,8 @@ async function produce(load: KafkaLoad, tell: (at: Acknowledged) => void): Promi
       ratePerSecond === null
         ? from + fillBatch
         : Math.max(from + 1, Math.floor((dueMs * ratePerSecond) / 1_000))
-    const to = Math.min(events, due)
+    // A batch of a partition has a limit of bytes, also after a pause.
+    const to = Math.min(events, due, from + fillBatch)
     const messages = []
     for (let i = from; i < to; i++) {
       const nowMs =
