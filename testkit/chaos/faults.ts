@@ -40,6 +40,8 @@ const shownRole: Readonly<Record<Role, string>> = {
 }
 const pauseMsMin = sessionSeconds * 1_000 + 2_000
 const crashMsMax = 60_000
+/** Of the catalogs' answers, until a commit is refused or unknown. */
+const lostMsMax = 12_000
 
 type Plan = (ports: FaultPorts, inUse: ReadonlySet<string>) => PlannedFault
 const plans: Readonly<Record<string, Plan>> = {
@@ -187,9 +189,13 @@ function crashRole(
         await untilUp(chosen)
         world.catalogLink.set({ kind: 'drop' })
         world.catalogLink.cut()
-        await Promise.race([crashing, sleep(8_000)])
+        await Promise.race([crashing, sleep(lostMsMax)])
         world.catalogLink.set({ kind: 'pass' })
         world.catalogLink.cut()
+      }
+      if (role === 'api') {
+        await untilUp(chosen)
+        await askForRun(world)
       }
       const crashed = await crashing
       await untilUp(chosen)
@@ -274,6 +280,18 @@ function failS3({ world, random }: FaultPorts, kind: 'slow-down' | 'done'): Plan
       return `${world.failingS3.failed() - before} requests in ${ms} ms`
     },
   }
+}
+
+/** Of everything up to now, so that there is something to commit. */
+async function askForRun(world: World): Promise<void> {
+  const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10)
+  const body = { from: day(Date.now() - 50 * 86_400_000), to: day(Date.now() + 86_400_000) }
+  await fetch(`${world.apiUrl()}/v1/recompute`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(10_000),
+  }).catch(() => undefined)
 }
 
 /** Up again, or kept from it by another fault: then it comes up later. */
