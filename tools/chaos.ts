@@ -17,6 +17,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '300' },
     pace: { type: 'string', default: '6' },
     judge: { type: 'string', default: 'trino' },
+    only: { type: 'string', default: '' },
     keep: { type: 'boolean', default: false },
   },
 })
@@ -49,6 +50,7 @@ try {
     paceMs: number('pace', 6) * 1_000,
     eventsPerSecond: number('rate', 300),
     judge,
+    only: values.only,
     folder,
     say,
   })

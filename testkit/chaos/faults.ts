@@ -40,6 +40,8 @@ const shownRole: Readonly<Record<Role, string>> = {
 }
 const pauseMsMin = sessionSeconds * 1_000 + 2_000
 const crashMsMax = 60_000
+/** Of the exact job, which first waits for the sinks and then reads days. */
+const exactCrashMsMax = 150_000
 /** Of the catalogs' answers, until a commit is refused or unknown. */
 const lostMsMax = 12_000
 
@@ -91,7 +93,7 @@ function kindsOf(...beginnings: string[]): FaultKind[] {
   return Object.keys(plans).filter((kind) => beginnings.some((word) => kind.startsWith(word)))
 }
 
-export const faultGroups: readonly FaultGroup<FaultKind>[] = [
+const faultGroups: readonly FaultGroup<FaultKind>[] = [
   {
     perRound: 2,
     kinds: kindsOf('kill -9').filter((kind) => !/Kafka|MinIO/.test(kind)),
@@ -104,6 +106,17 @@ export const faultGroups: readonly FaultGroup<FaultKind>[] = [
   { perRound: 1, kinds: ['snapshots expired down to one'] },
   { perRound: 1, kinds: ['foreign producer dies in a transaction'] },
 ]
+
+/** Of every kind whose name holds the text. */
+export function groupsWith(text: string): FaultGroup<FaultKind>[] {
+  const groups = faultGroups.map(({ perRound, kinds }) => ({
+    perRound,
+    kinds: kinds.filter((kind) => kind.includes(text)),
+  }))
+  const left = groups.filter(({ kinds }) => kinds.length > 0)
+  if (left.length === 0) throw new RangeError(`no fault has "${text}" in its name`)
+  return left
+}
 
 /** By the processes that did kill themselves: some do it after the fault's time. */
 export function countCrashes({ roles }: World): Map<FaultKind, number> {
@@ -184,7 +197,8 @@ function crashRole(
   return {
     uses: [chosen.plan.name, ...(isAfterRefusal ? ['link to catalog'] : [])],
     run: async () => {
-      const crashing = chosen.crashAt(point, count, crashMsMax)
+      const msMax = role === 'api' ? exactCrashMsMax : crashMsMax
+      const crashing = chosen.crashAt(point, count, msMax)
       if (isAfterRefusal) {
         await untilUp(chosen)
         world.catalogLink.set({ kind: 'drop' })

@@ -10,7 +10,7 @@ import { type Cameras, startCameras } from './cameras.ts'
 import { type ChaosVerdict, judgeRun } from './judge-run.ts'
 import { dealFaults } from './deck.ts'
 import { waitUntilDrained } from './drain.ts'
-import { countCrashes, type FaultKind, faultGroups, planFault } from './faults.ts'
+import { countCrashes, type FaultKind, groupsWith, planFault } from './faults.ts'
 import { type ForeignProducers, startForeignProducers } from './foreign-producers.ts'
 import { createLedger, type Ledger } from './sent-events.ts'
 import { partitions, startWorld, topic, waitUntilUp, type World } from './world.ts'
@@ -22,6 +22,8 @@ export type ChaosOptions = {
   readonly msMax: number
   readonly paceMs: number
   readonly eventsPerSecond: number
+  /** Only faults whose name holds this. */
+  readonly only?: string
   readonly judge: 'trino' | 'pyiceberg'
   /** Logs of all processes, and with findings what the judge saw. */
   readonly folder: string
@@ -155,7 +157,7 @@ async function makeFaults(
   tell: (line: string) => void,
 ): Promise<Map<FaultKind, number>> {
   const random = createRandom(options.seed)
-  const deal = dealFaults(faultGroups, random)
+  const deal = dealFaults(groupsWith(options.only ?? ''), random)
   const counts = new Map<FaultKind, number>()
   const inUse = new Set<string>()
   const running = new Set<Promise<void>>()

@@ -130,9 +130,10 @@ export function superviseRole(plan: RolePlan): SupervisedRole {
           resolve(crashed)
         }
         const timeout = setTimeout(() => done(false), msMax)
-        // The life that was just killed may tell of its end after this; it did not crash by itself.
+        // A life that ended in another way, at its start or by our hand, leaves it to the next one.
         onEnd = (crashed) => {
-          if (crashed || armed === null) done(crashed)
+          if (crashed) done(true)
+          else armed = `${point}:${count}`
         }
       })
     },
