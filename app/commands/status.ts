@@ -24,14 +24,14 @@ export const statusCommand: CommandDefinition = {
 function describeStatus(status: InstallationStatus): string {
   const running =
     status.running === null
-      ? 'stopped'
-      : `running as process ${status.running.pid}${status.running.url === null ? '' : ` at ${status.running.url}`}`
+      ? 'no potok up runs on this data folder'
+      : `potok up runs as process ${status.running.pid}${status.running.url === null ? '' : ` at ${status.running.url}`}`
   const tables = Object.entries(status.tables).map(
     ([name, t]) =>
       `  ${name.padEnd(16)} ${String(t.rows).padStart(12)} rows ${String(t.files).padStart(6)} files ${String(Math.ceil(t.bytes / 1024)).padStart(9)} KiB   last commit ${t.lastCommit ?? 'never'}`,
   )
   return [
-    `potok is ${running}; ${status.catalog === null ? `warehouse ${status.warehouse}` : `catalog ${status.catalog}`}`,
+    `${running}; ${status.catalog === null ? `warehouse ${status.warehouse}` : `catalog ${status.catalog}`}`,
     ...(tables.length === 0 ? ['  no tables yet'] : tables),
     `log: ${status.logRecords ?? 'unknown'} records; not yet committed: events ${lagText(status, 'events')}, rollup_5m ${lagText(status, 'rollup_5m')}`,
     `sealed until ${status.sealedUntil ?? 'nothing'}; dirty days: ${status.dirtyDays === null ? 'unknown' : status.dirtyDays.join(', ') || 'none'}`,
