@@ -1,6 +1,6 @@
 /**
  * Writes records as a record batch of Kafka (message format v2, KIP-98): own code instead of platformatic's,
- * which makes several objects and buffers per record (bench/kafka-clients.ts has the figures).
+ * which makes several objects and buffers per record (bench/kafka-produce.ts has the figures).
  *
  * The records are encoded and compressed once; the head, which names producer and sequence, is made for each
  * attempt. Headers of potok's records: `potok.received_at_us` (decimal), `potok.event_id` (16 bytes, where it was

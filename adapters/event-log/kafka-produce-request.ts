@@ -11,7 +11,7 @@ import type { Batch, PartitionQueue, ProducerSession } from './kafka-produce-que
 const acksAll = -1
 /** Below it a batch is smaller uncompressed, or by so little that it isn't worth the time. */
 const compressedFromBytes = 512
-/** Level 1: of zstd's the fastest, and as fast as lz4 at a third to half of its size (bench/kafka-clients.ts). */
+/** Level 1: of zstd's the fastest, and as fast as lz4 at a third to half of its size (bench/kafka-produce.ts). */
 const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
 const zstdCompressAsync = promisify(zstdCompress)
 
