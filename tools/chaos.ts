@@ -2,8 +2,7 @@
  * `npm run chaos -- --seed N [--faults N | --minutes N]`: the fault run (docs/chaos.md). Exit code 1 with any
  * finding; then the folder with logs and rows is kept, and the command that runs it again is printed.
  */
-import { appendFileSync, mkdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describeRun } from '../testkit/chaos/report.ts'
@@ -32,9 +31,7 @@ function number(name: 'seed' | 'faults' | 'minutes' | 'rate' | 'pace', otherwise
 const seed = number('seed', 1 + Math.floor(Math.random() * 1e6))
 const { judge } = values
 if (judge !== 'trino' && judge !== 'pyiceberg') throw new Error('--judge trino | pyiceberg')
-const folder = chaosFolder(tmpdir(), seed)
-rmSync(folder, { recursive: true, force: true })
-mkdirSync(folder, { recursive: true })
+const folder = chaosFolder(seed)
 const logFile = join(folder, 'chaos.log')
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`)

@@ -7,6 +7,7 @@ import { readPositions } from '../../iceberg/sink/positions.ts'
 import { namespaceName } from '../../kernel/tables.ts'
 import { readExactness } from '../../kernel/exactness.ts'
 import { foreignClient } from '../kafka-log.ts'
+import { rollupNames } from './judges.ts'
 import { topic, type World } from './world.ts'
 
 /** Without a move of any position. */
@@ -49,11 +50,23 @@ export async function waitUntilDrained(
   }
 }
 
-export async function sealedUntilUs(world: World): Promise<number | null> {
+export type RollupsState = {
+  readonly sealedUntilUs: number | null
+  /** Equal ones: no commit in between. */
+  readonly snapshots: string
+}
+
+export async function rollupsState(world: World): Promise<RollupsState> {
   const catalog = catalogOf(world)
   try {
-    const { metadata } = await catalog.loadTable({ namespace: [namespaceName], name: 'rollup_5m' })
-    return readExactness(metadata.properties).sealedUntilUs
+    const snapshots: string[] = []
+    let sealedUntilUs: number | null = null
+    for (const name of rollupNames) {
+      const { metadata } = await catalog.loadTable({ namespace: [namespaceName], name })
+      snapshots.push(`${name} ${metadata.currentSnapshotId}`)
+      if (name === 'rollup_5m') sealedUntilUs = readExactness(metadata.properties).sealedUntilUs
+    }
+    return { sealedUntilUs, snapshots: snapshots.join(', ') }
   } finally {
     await catalog.close()
   }

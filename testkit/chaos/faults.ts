@@ -15,6 +15,8 @@ export type FaultPorts = {
   readonly world: World
   readonly foreign: ForeignProducers
   readonly random: Random
+  /** Raised when faults are over: nobody waits for a crash point any more. */
+  readonly ending: AbortSignal
 }
 
 /** What it did, in a few words, for the log. */
@@ -187,7 +189,7 @@ function crashRole(
   role: Role,
   point: number,
 ): PlannedFault {
-  const { world, random } = ports
+  const { world, random, ending } = ports
   // Refused and unknown commits come about where the answer of a catalog gets lost: not to one that is inside.
   const isAfterRefusal = point === 5
   const held = isAfterRefusal ? new Set([...inUse, ...rolesWithCatalog(world)]) : inUse
@@ -198,7 +200,8 @@ function crashRole(
     uses: [chosen.plan.name, ...(isAfterRefusal ? ['link to catalog'] : [])],
     run: async () => {
       const msMax = role === 'api' ? exactCrashMsMax : crashMsMax
-      const crashing = chosen.crashAt(point, count, msMax)
+      const until = AbortSignal.any([ending, AbortSignal.timeout(msMax)])
+      const crashing = chosen.crashAt(point, count, until)
       if (isAfterRefusal) {
         await untilUp(chosen)
         world.catalogLink.set({ kind: 'drop' })

@@ -5,13 +5,14 @@ import { recompute, runPotok } from '../potok-process.ts'
 import { setup as setUpPython } from '../python-venv.ts'
 import { checkEvents, type EventsVerdict } from './check-events.ts'
 import { checkRollups, type RollupsVerdict } from './check-rollups.ts'
-import { sealedUntilUs } from './drain.ts'
+import { rollupsState } from './drain.ts'
 import {
   type EventRow,
   type Judge,
   judgeByPyIceberg,
   judgeByTrino,
   type RejectedRow,
+  rollupNames,
   type RollupRow,
 } from './judges.ts'
 import { readLog } from './read-log.ts'
@@ -41,6 +42,7 @@ export type JudgeOptions = {
 }
 
 const dayMs = 86_400_000
+const readTriesMax = 10
 
 export async function judgeRun(options: JudgeOptions): Promise<ChaosVerdict> {
   const { world, folder, tell } = options
@@ -91,16 +93,22 @@ async function lookAtRollups(
   events: readonly EventRow[],
   isExactDue: boolean,
 ): Promise<{ verdict: RollupsVerdict; rows: Record<string, readonly RollupRow[]> }> {
-  const names = isExactDue
-    ? (['rollup_5m', 'rollup_1h', 'rollup_1d'] as const)
-    : (['rollup_5m'] as const)
+  const names = isExactDue ? rollupNames : (['rollup_5m'] as const)
   const rows: Record<string, readonly RollupRow[]> = {}
-  for (const name of names) rows[name] = await judge.rollup(name)
+  // Runs that were asked for, and those of the schedule, go on: what is read must be of one state.
+  let state = await rollupsState(world)
+  for (let tries = 1; ; tries++) {
+    for (const name of names) rows[name] = await judge.rollup(name)
+    const now = await rollupsState(world)
+    if (now.snapshots === state.snapshots) break
+    if (tries === readTriesMax) throw new Error('the rollups change each time they are read')
+    state = now
+  }
   const verdict = checkRollups({
     seed,
     baseMs,
     latenessUsMax: latenessMinutes * 60_000_000,
-    sealedUntilUs: await sealedUntilUs(world),
+    sealedUntilUs: state.sealedUntilUs,
     events,
     rollups: rows,
     isExactDue,

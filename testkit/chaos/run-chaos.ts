@@ -2,7 +2,8 @@
  * The fault run: load, faults one after another and over each other, then everything healed, everything read to
  * its end, and judged. What it proves and how to read it: docs/chaos.md.
  */
-import { mkdirSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRandom, type Random } from '../random.ts'
@@ -44,10 +45,11 @@ export type ChaosReport = ChaosVerdict & {
 
 const atOnceMax = 8
 const faultMsMax = 150_000
+/** For crash points that the last faults wait for. */
+const lastMsMax = 20_000
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const { seed, say } = options
-  mkdirSync(options.folder, { recursive: true })
   const startedMs = Date.now()
   const since = (): number => (Date.now() - startedMs) / 1_000
   const tell = (line: string): void => say(`${clockText(since())}  ${line}`)
@@ -162,12 +164,14 @@ async function makeFaults(
   const inUse = new Set<string>()
   const running = new Set<Promise<void>>()
   const until = Date.now() + options.msMax
+  const ending = new AbortController()
+  const ports = { world, foreign, random, ending: ending.signal }
   for (let number = 1; number <= options.faultsMax && Date.now() < until; number++) {
     const kind = deal()
-    let fault = planFault(kind, { world, foreign, random }, inUse)
+    let fault = planFault(kind, ports, inUse)
     while (fault === null || running.size >= atOnceMax) {
       await Promise.race([...running, sleep(faultMsMax)])
-      fault = planFault(kind, { world, foreign, random }, inUse)
+      fault = planFault(kind, ports, inUse)
     }
     const { uses, run } = fault
     for (const name of uses) inUse.add(name)
@@ -186,6 +190,8 @@ async function makeFaults(
     running.add(done)
     await sleep(options.paceMs * (0.5 + random.next()))
   }
+  await Promise.race([Promise.all(running), sleep(lastMsMax)])
+  ending.abort()
   await Promise.all(running)
   for (const link of [world.s3, world.kafkaLink, world.catalogLink]) {
     link.set({ kind: 'pass' })
@@ -199,6 +205,7 @@ export function clockText(seconds: number): string {
   return `${String(Math.floor(whole / 60)).padStart(2, '0')}:${String(whole % 60).padStart(2, '0')}`
 }
 
-export function chaosFolder(root: string, seed: number): string {
-  return join(root, `potok-chaos-${seed}`)
+/** One of its own: two runs of a seed may go on at the same time. */
+export function chaosFolder(seed: number): string {
+  return mkdtempSync(join(tmpdir(), `potok-chaos-${seed}-`))
 }

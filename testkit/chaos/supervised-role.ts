@@ -22,10 +22,10 @@ export type SupervisedRole = {
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void
   /**
-   * Kills it; the next life kills itself at the so-manyth passing of a crash point. True when it did in time;
+   * Kills it; the next life kills itself at the so-manyth passing of a crash point. True when it did before the signal;
    * else it may do so later.
    */
-  crashAt(point: number, count: number, msMax: number): Promise<boolean>
+  crashAt(point: number, count: number, until: AbortSignal): Promise<boolean>
   /** How often it killed itself at each point. */
   crashes(): ReadonlyMap<number, number>
   lives(): number
@@ -120,16 +120,16 @@ export function superviseRole(plan: RolePlan): SupervisedRole {
     signal(signal) {
       child?.kill(signal)
     },
-    async crashAt(point, count, msMax) {
+    async crashAt(point, count, until) {
       await kill('SIGKILL')
       armed = `${point}:${count}`
       return await new Promise<boolean>((resolve) => {
         const done = (crashed: boolean): void => {
-          clearTimeout(timeout)
           onEnd = null
           resolve(crashed)
         }
-        const timeout = setTimeout(() => done(false), msMax)
+        until.addEventListener('abort', () => done(false), { once: true })
+        if (until.aborted) done(false)
         // A life that ended in another way, at its start or by our hand, leaves it to the next one.
         onEnd = (crashed) => {
           if (crashed) done(true)
