@@ -10,13 +10,18 @@ import type { ManifestCache } from '../iceberg/scan/manifest-cache.ts'
 import { planScan } from '../iceberg/scan/plan-files.ts'
 import { inspectSink, type LogView } from '../iceberg/sink/inspect-sink.ts'
 import { planReset, type ResetPlan, type ResetTarget } from '../iceberg/sink/plan-reset.ts'
-import { encodeOffsets, encodePosition, lineageOf, positionKey } from '../iceberg/sink/positions.ts'
+import {
+  emptyOffsetsAt,
+  encodePosition,
+  holdsCommit,
+  positionKey,
+} from '../iceberg/sink/positions.ts'
 import type { SinkHalt } from '../iceberg/sink/sink-halt.ts'
 import type { LogPosition } from '../iceberg/sink/sink-processor.ts'
+import { writeDataFiles } from '../iceberg/sink/write-data-files.ts'
 import type { DataFile } from '../iceberg/spec/data-file.ts'
 import { stageSnapshot } from '../iceberg/transaction/stage-snapshot.ts'
 import { rejectedBatch } from '../ingest/writer/event-columns.ts'
-import { writeTable } from '../ingest/writer/write-table.ts'
 import { isPotokError, PotokError } from '../kernel/errors.ts'
 import type { Clock, EventLog, IdSource, ObjectStore, ParquetWriter } from '../kernel/ports.ts'
 import {
@@ -25,7 +30,6 @@ import {
   rejectedEventsTable,
   rollup5mTable,
   summaryCommitIdKey,
-  summaryOffsetsKey,
 } from '../kernel/tables.ts'
 
 export type ResetPorts = {
@@ -122,7 +126,7 @@ async function stage(
     kvfvId: null,
     payload: null,
   }))
-  const gapFiles = await writeTable(
+  const gapFiles = await writeDataFiles(
     ports,
     rejectedEventsTable,
     rejectedBatch(rows),
@@ -133,18 +137,11 @@ async function stage(
     positions: ReadonlyMap<number, LogPosition>,
     add: readonly DataFile[],
   ): Promise<TableCommit> => {
-    const ends = [...positions].map(([logPartition, { nextOffset }]) => {
-      // Nothing was read: the snapshot only says where the positions are now.
-      return [logPartition, { startOffset: nextOffset, endOffset: nextOffset }] as const
-    })
     const { commit } = await stageSnapshot(ports, table, {
       operation: 'append',
       add,
       remove: new Set<string>(),
-      summary: {
-        [summaryCommitIdKey]: commitId,
-        [summaryOffsetsKey]: encodeOffsets(new Map(ends)),
-      },
+      summary: { [summaryCommitIdKey]: commitId, ...emptyOffsetsAt(positions) },
       setProperties: Object.fromEntries(
         [...positions].map(([p, position]) => [positionKey(p), encodePosition(position)]),
       ),
@@ -162,8 +159,7 @@ async function isFound(ports: ResetPorts, commitId: string): Promise<boolean> {
   for (let look = 1; ; look++) {
     try {
       const { events } = await loadTables(ports)
-      const { snapshots } = lineageOf(events.metadata)
-      if (snapshots.some(({ summary }) => summary[summaryCommitIdKey] === commitId)) return true
+      if (holdsCommit(events.metadata, commitId)) return true
     } catch (error) {
       if (look === looksMax) throw error
     }
@@ -171,8 +167,6 @@ async function isFound(ports: ResetPorts, commitId: string): Promise<boolean> {
     await ports.sleep(500)
   }
 }
-
-const logEpochFieldId = 8
 
 /** Where the table has lost its positions, its rows still know their epoch. */
 async function greatestEpoch(
@@ -182,9 +176,10 @@ async function greatestEpoch(
 ): Promise<number> {
   if (positions.size > 0) return 0
   const { files } = await planScan(ports, events.metadata)
+  const fieldId = eventsTable.columns.find(({ name }) => name === 'log_epoch')?.id as number
   let greatest = 0
   for (const { dataFile } of files) {
-    const bound = dataFile.upperBounds?.get(logEpochFieldId)
+    const bound = dataFile.upperBounds?.get(fieldId)
     if (bound !== undefined) greatest = Math.max(greatest, Number(decodeSingleValue('int', bound)))
   }
   return greatest

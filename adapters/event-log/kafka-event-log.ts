@@ -21,6 +21,7 @@ import { openKafkaLogReader } from './kafka-log-reader.ts'
 import { createKafkaProducer, type KafkaProducer } from './kafka-producer.ts'
 import { readReceivedAt } from './kafka-received-at.ts'
 import { openTopic } from './kafka-topic.ts'
+import { sleep } from './sleep.ts'
 
 export type KafkaEventLogOptions = {
   readonly connection: KafkaConnection
@@ -193,10 +194,4 @@ async function listOffsets(
     )
   }
   return offsets
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms)
-  })
 }

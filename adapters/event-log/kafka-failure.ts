@@ -6,6 +6,7 @@ import { PotokError } from '../../kernel/errors.ts'
 
 export const brokerError = {
   none: 0,
+  offsetOutOfRange: 1,
   unknownTopicOrPartition: 3,
   leaderNotAvailable: 5,
   notLeaderOrFollower: 6,
@@ -21,6 +22,8 @@ export const brokerError = {
   unknownProducerId: 59,
   fencedLeaderEpoch: 74,
   unknownLeaderEpoch: 75,
+  unknownTopicId: 100,
+  inconsistentTopicId: 103,
 } as const
 
 /** `doing`: "can't read topic x", say. */

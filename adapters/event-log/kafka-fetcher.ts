@@ -18,6 +18,8 @@ import type { KafkaCluster, KafkaTopic } from './kafka-cluster.ts'
 import { brokerError, isRefusal, kafkaFailure } from './kafka-failure.ts'
 import { type FetchAnswer, type FetchedPartition, fetchApi } from './kafka-fetch.ts'
 import { type FetchedRecords, offsetAfter, openFetched, readBlock } from './kafka-record-batch.ts'
+import { outsideOfLog } from './outside-of-log.ts'
+import { sleep } from './sleep.ts'
 
 export type KafkaFetcherOptions = {
   /** Its own: fetches wait at the broker, and it answers the requests of a connection in their order. */
@@ -86,10 +88,6 @@ const retryMsMax = 1_000
 /** Brokers learn of a topic one after the other; only then is "unknown" the truth. */
 const unknownTopicMsMax = 5_000
 
-const offsetOutOfRange = 1
-const unknownTopicId = 100
-const inconsistentTopicId = 103
-
 export function createKafkaFetcher(
   options: KafkaFetcherOptions & { readonly onNews: () => void },
 ): KafkaFetcher {
@@ -148,10 +146,7 @@ export function createKafkaFetcher(
     if (closed || failure !== null) return
     const topicNow = described
     if (topicNow === null) return describe(0)
-    const byLeader = Map.groupBy(
-      active(),
-      ({ index }) => described?.partitions[index]?.leader ?? -1,
-    )
+    const byLeader = Map.groupBy(active(), ({ index }) => topicNow.partitions[index]?.leader ?? -1)
     let isLeaderless = false
     for (const [leader, all] of byLeader) {
       if (leader < 0) {
@@ -254,7 +249,7 @@ export function createKafkaFetcher(
   }
 
   function judge(partition: Partition, errorCode: number): void {
-    if (errorCode === offsetOutOfRange) {
+    if (errorCode === brokerError.offsetOutOfRange) {
       const { turn } = partition
       outOfRange(partition).catch((error: unknown) => {
         if (turn !== partition.turn) return
@@ -270,8 +265,8 @@ export function createKafkaFetcher(
     }
     failed(partition, codeFailure(partition, errorCode))
     const isUnknown =
-      errorCode === unknownTopicId ||
-      errorCode === inconsistentTopicId ||
+      errorCode === brokerError.unknownTopicId ||
+      errorCode === brokerError.inconsistentTopicId ||
       errorCode === brokerError.unknownTopicOrPartition
     if (isUnknown) unknownSinceMs ??= performance.now()
     describe(retryMs)
@@ -286,7 +281,7 @@ export function createKafkaFetcher(
       (fetchOffset >= range.startOffset && fetchOffset <= range.endOffset)
     ) {
       // A new leader may be a little behind what the old one had told.
-      failed(partition, codeFailure(partition, offsetOutOfRange))
+      failed(partition, codeFailure(partition, brokerError.offsetOutOfRange))
       return describe(retryMs)
     }
     partition.failure = outsideOfLog(index, fetchOffset, range)
@@ -454,23 +449,4 @@ export function createKafkaFetcher(
       return null
     }
   }
-}
-
-export function outsideOfLog(
-  logPartition: number,
-  offset: number,
-  { startOffset, endOffset }: LogRange,
-): PotokError {
-  return new PotokError(
-    'InvalidInput',
-    `offset ${offset} of log partition ${logPartition} is outside of the log, which holds ` +
-      `${startOffset} to ${endOffset}`,
-    { context: { logPartition, offset, startOffset, endOffset } },
-  )
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms)
-  })
 }

@@ -33,6 +33,7 @@ import {
   encodeSubscription,
   sharePartitions,
 } from './kafka-group-protocol.ts'
+import { sleep } from './sleep.ts'
 
 export type KafkaGroupOptions = {
   /** Its own: a JoinGroup may wait for minutes, and holds up what comes after it on its connection. */
@@ -325,17 +326,4 @@ export function createKafkaGroup(options: KafkaGroupOptions): KafkaGroup {
       await running
     },
   }
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms <= 0 || signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
-  })
 }

@@ -11,8 +11,9 @@ import { PotokError } from '../../kernel/errors.ts'
 import type { LogRange, LogReader, Logger } from '../../kernel/ports.ts'
 import { createKafkaCluster, type KafkaCluster } from './kafka-cluster.ts'
 import type { KafkaConnection } from './kafka-connection.ts'
-import { createKafkaFetcher, type FetcherLimits, outsideOfLog } from './kafka-fetcher.ts'
+import { createKafkaFetcher, type FetcherLimits } from './kafka-fetcher.ts'
 import { createKafkaGroup } from './kafka-group.ts'
+import { outsideOfLog } from './outside-of-log.ts'
 
 export type KafkaLogReaderOptions = {
   readonly connection: KafkaConnection

@@ -151,14 +151,14 @@ function settleRecords(append: PendingAppend, count: number, error: PotokError |
 export function failWaiting(
   queue: PartitionQueue,
   isDue: (append: PendingAppend) => boolean,
-  error: (append: PendingAppend) => PotokError,
+  error: () => PotokError,
 ): void {
   let used = 0
   for (const { append, records, next } of queue.pieces) {
     // In the order of their coming: whoever came later has its time, too.
     if (!isDue(append)) break
     used++
-    settleRecords(append, records.length - next, error(append))
+    settleRecords(append, records.length - next, error())
   }
   queue.pieces.splice(0, used)
 }

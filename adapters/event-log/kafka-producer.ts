@@ -37,6 +37,7 @@ import {
   takeSlices,
 } from './kafka-produce-queue.ts'
 import { compressRecords, requestSession, sendBatches } from './kafka-produce-request.ts'
+import { sleep } from './sleep.ts'
 
 export type KafkaProducerOptions = {
   readonly cluster: KafkaCluster
@@ -412,10 +413,4 @@ function tooLarge(sizeBytes: number, sizeBytesMax: number): PotokError {
     `a record of ${sizeBytes} bytes is more than the topic takes: ${sizeBytesMax} (its max.message.bytes)`,
     { context: { sizeBytes, sizeBytesMax } },
   )
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, Math.max(1, ms))
-  })
 }

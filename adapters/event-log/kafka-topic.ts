@@ -10,6 +10,7 @@ import { describeError, isPotokError, PotokError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/ports.ts'
 import type { KafkaCluster, KafkaTopic } from './kafka-cluster.ts'
 import { brokerError, brokerErrorCodes, isRefusal, kafkaFailure } from './kafka-failure.ts'
+import { sleep } from './sleep.ts'
 
 export type TopicWish = {
   readonly name: string
@@ -205,10 +206,4 @@ function withoutLeader(topic: KafkaTopic): PotokError {
     'Unavailable',
     `Kafka: partitions ${waiting.join(', ')} of topic ${topic.name} have no leader`,
   )
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms)
-  })
 }

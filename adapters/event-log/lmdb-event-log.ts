@@ -45,6 +45,7 @@ import {
   type RetentionResult,
   removeExpiredInTxn,
 } from './log-retention.ts'
+import { sleep } from './sleep.ts'
 
 export type LmdbEventLogOptions = {
   readonly directory: string
@@ -394,10 +395,4 @@ function logFull(sizeBytes: number, sizeBytesMax: number): PotokError {
     'the event log is full of records that its sinks have not read yet',
     { context: { sizeBytes, sizeBytesMax } },
   )
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms)
-  })
 }

@@ -19,6 +19,7 @@ import {
   rangeOf,
   readState,
 } from './lmdb-log-store.ts'
+import { outsideOfLog } from './outside-of-log.ts'
 
 const lookMs = 25
 
@@ -141,19 +142,6 @@ export function createLogReader(options: ReaderOptions): LogReader {
       closed = true
     },
   }
-}
-
-function outsideOfLog(
-  logPartition: number,
-  offset: number,
-  range: { startOffset: number; endOffset: number },
-): PotokError {
-  return new PotokError(
-    'InvalidInput',
-    `offset ${offset} of log partition ${logPartition} is outside of the log, which holds ` +
-      `${range.startOffset} to ${range.endOffset}`,
-    { context: { logPartition, offset, ...range } },
-  )
 }
 
 function waitForCommit(

@@ -25,6 +25,7 @@ import { stageSnapshot } from '../transaction/stage-snapshot.ts'
 import { type CommitFence, createCommitFence, type FencedBatch, hasMoved } from './commit-fence.ts'
 import {
   encodeOffsets,
+  holdsCommit,
   encodePosition,
   lineageOf,
   type OffsetRange,
@@ -223,12 +224,7 @@ async function stateAfter(
 
 function isCommitted(state: SinkState, batch: Batch): boolean {
   const [table] = state.tables
-  return (
-    table !== undefined &&
-    lineageOf(table.metadata).snapshots.some(
-      ({ summary }) => summary[summaryCommitIdKey] === batch.commitId,
-    )
-  )
+  return table !== undefined && holdsCommit(table.metadata, batch.commitId)
 }
 
 /** False where snapshots between the base and now were expired: ours could have been among them. */

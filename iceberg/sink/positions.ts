@@ -8,7 +8,7 @@
  * That is why every move of a position makes a snapshot and every such snapshot names all partitions.
  */
 import { PotokError } from '../../kernel/errors.ts'
-import { summaryOffsetsKey, tableProperties } from '../../kernel/tables.ts'
+import { summaryCommitIdKey, summaryOffsetsKey, tableProperties } from '../../kernel/tables.ts'
 import type { Snapshot, TableMetadata } from '../spec/table-metadata.ts'
 import type { LogPosition } from './sink-processor.ts'
 
@@ -98,7 +98,13 @@ export function decodeOffsets(text: string): Map<number, OffsetRange> {
  */
 export function offsetsToCarryForward(metadata: TableMetadata): Record<string, string> {
   const positions = readPositions(metadata.properties)
-  if (positions.size === 0) return {}
+  return positions.size === 0 ? {} : emptyOffsetsAt(positions)
+}
+
+/** Summary entry of a commit that read nothing and leaves the positions there. */
+export function emptyOffsetsAt(
+  positions: ReadonlyMap<number, LogPosition>,
+): Record<string, string> {
   const ranges = new Map<number, OffsetRange>()
   for (const [logPartition, { nextOffset }] of positions) {
     ranges.set(logPartition, { startOffset: nextOffset, endOffset: nextOffset })
@@ -143,6 +149,13 @@ export function lineageOf(metadata: TableMetadata): Lineage {
     id = snapshot.parentSnapshotId
   }
   return { snapshots, isComplete: true }
+}
+
+/** Whether the commit is in main's history, as far as that is kept. */
+export function holdsCommit(metadata: TableMetadata, commitId: string): boolean {
+  return lineageOf(metadata).snapshots.some(
+    ({ summary }) => summary[summaryCommitIdKey] === commitId,
+  )
 }
 
 /** Ends of the newest snapshot of main's lineage that carries offsets; null where none does. */

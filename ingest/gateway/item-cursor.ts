@@ -147,16 +147,17 @@ function skipByteOrderMark(body: Buffer): number {
   return body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? 3 : 0
 }
 
-function isSpace(c: number): boolean {
+/** JSON's white space (RFC 8259 §2). */
+export function isJsonSpace(c: number): boolean {
   return c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09
 }
 
 function skipSpace(body: Buffer, at: number, end: number): number {
-  while (at < end && isSpace(body[at] as number)) at++
+  while (at < end && isJsonSpace(body[at] as number)) at++
   return at
 }
 
 function trimEnd(body: Buffer, start: number, end: number): number {
-  while (end > start && isSpace(body[end - 1] as number)) end--
+  while (end > start && isJsonSpace(body[end - 1] as number)) end--
   return end
 }

@@ -13,7 +13,7 @@ import { recordKind, type RejectedPayload, type RejectReason } from '../../kerne
 import { isJsonValue } from '../../kernel/scan-detection.ts'
 import type { Reservation } from './byte-budget.ts'
 import type { IntakeLimits } from './intake-limits.ts'
-import { createItemCursor, type BodyFormat } from './item-cursor.ts'
+import { type BodyFormat, createItemCursor, isJsonSpace } from './item-cursor.ts'
 import type { Mapping } from './mapping.ts'
 import { applyPlatePolicy, rejectedPayload } from './plate-rewrite.ts'
 
@@ -266,10 +266,6 @@ function withCamera(item: Uint8Array, camera: string): Uint8Array {
     item.subarray(0, end),
     Buffer.from(`${comma}"kvfv_id":${JSON.stringify(camera)}}`),
   ])
-}
-
-function isJsonSpace(c: number): boolean {
-  return c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09
 }
 
 function tooLarge(bytes: number, bytesMax: number): Verdict {

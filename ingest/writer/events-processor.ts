@@ -26,8 +26,8 @@ import type {
 } from '../../iceberg/sink/sink-processor.ts'
 import type { LoadedTable } from '../../iceberg/catalog.ts'
 import { readPositions } from '../../iceberg/sink/positions.ts'
+import { writeDataFiles } from '../../iceberg/sink/write-data-files.ts'
 import { EventColumns, rejectedBatch, type RejectedRow } from './event-columns.ts'
-import { writeTable } from './write-table.ts'
 
 export type EventsProcessorPorts = {
   readonly parquet: ParquetWriter
@@ -224,9 +224,14 @@ export function createEventsProcessor(
     [eventsLoaded, rejectedLoaded]: readonly LoadedTable[],
   ): Promise<StagedTable[]> {
     assert(eventsLoaded !== undefined && rejectedLoaded !== undefined, 'begin comes before take')
-    const eventFiles = await writeTable(ports, eventsTable, batch.events.batch(), eventsLoaded)
+    const eventFiles = await writeDataFiles(ports, eventsTable, batch.events.batch(), eventsLoaded)
     const rejectedRows = rejectedBatch(batch.rejected)
-    const rejectedFiles = await writeTable(ports, rejectedEventsTable, rejectedRows, rejectedLoaded)
+    const rejectedFiles = await writeDataFiles(
+      ports,
+      rejectedEventsTable,
+      rejectedRows,
+      rejectedLoaded,
+    )
     return [
       { identifier: eventsIdentifier, dataFiles: eventFiles },
       { identifier: rejectedIdentifier, dataFiles: rejectedFiles },

@@ -15,8 +15,7 @@ import { type PartialSumsRow, provisionalBatch } from '../../kernel/partial-sums
 import type { Clock, IdSource, ParquetWriter } from '../../kernel/ports.ts'
 import { type RecordBlock, recordKind } from '../../kernel/record-block.ts'
 import { namespaceName, rollup5mTable, tableProperties } from '../../kernel/tables.ts'
-import { dayOfUs, formatDay, usPer5Minutes } from '../../kernel/time.ts'
-import { dataFileOf } from '../../iceberg/spec/from-definition.ts'
+import { dayOfUs, usPer5Minutes } from '../../kernel/time.ts'
 import type { LoadedTable } from '../../iceberg/catalog.ts'
 import type {
   SinkFill,
@@ -24,6 +23,7 @@ import type {
   SinkState,
   StagedTable,
 } from '../../iceberg/sink/sink-processor.ts'
+import { writeDataFiles } from '../../iceberg/sink/write-data-files.ts'
 
 export type RollupProcessorPorts = {
   readonly parquet: ParquetWriter
@@ -175,17 +175,8 @@ export function createRollupProcessor(
     table: LoadedTable | undefined,
   ): Promise<StagedTable[]> {
     assert(table !== undefined, 'begin comes before take')
-    const { location, defaultSpecId, defaultSortOrderId } = table.metadata
     const batch = provisionalBatch(rows, ports.clock.nowMs() * 1_000)
-    const written = await ports.parquet.write(rollup5mTable, batch, (day) => {
-      assert(day !== null, 'rollup_5m is partitioned by day')
-      const folder = `${rollup5mTable.partitionByDayOf}_day=${formatDay(day)}`
-      return `${location}/data/${folder}/${ports.ids.uuid()}.parquet`
-    })
-    const target = { specId: defaultSpecId, sortOrderId: defaultSortOrderId }
-    const dataFiles = written.map((file) => dataFileOf(rollup5mTable, file, target))
-    const rowsWritten = dataFiles.reduce((sum, { recordCount }) => sum + recordCount, 0)
-    assert.equal(rowsWritten, rows.length, 'every row is in a file, and in one only')
+    const dataFiles = await writeDataFiles(ports, rollup5mTable, batch, table)
     return [{ identifier, dataFiles }]
   }
 
