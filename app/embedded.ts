@@ -7,7 +7,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import express, { type Router } from 'express'
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import { createRedisAnswerStore } from '../adapters/cache/redis-answer-store.ts'
 import { createDuckDbParquetReader } from '../adapters/duckdb/duckdb-parquet-reader.ts'
 import { createDuckDbParquetWriter } from '../adapters/duckdb/duckdb-parquet-writer.ts'
 import type { DuckDb } from '../adapters/duckdb/instance.ts'
@@ -170,8 +169,8 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
   }
 
   async function startMqtt(ports: MqttPorts): Promise<void> {
-    if (runs.has('mqtt')) mqtt = createSubscription(ports)
-    else if (runs.has('broker') && settings.mqttPort !== 0) mqtt = createBroker(ports)
+    if (runs.has('mqtt')) mqtt = await createSubscription(ports)
+    else if (runs.has('broker') && settings.mqttPort !== 0) mqtt = await createBroker(ports)
     if (mqtt === null) return
     const { service } = mqtt
     services.set('mqtt', service)
@@ -209,6 +208,8 @@ export function createEmbedded(installation: Installation, options: EmbeddedOpti
 
   async function openAnswers(): Promise<AnswerStore | null> {
     if (settings.redisUrl === '') return null
+    // Loaded where it is used only.
+    const { createRedisAnswerStore } = await import('../adapters/cache/redis-answer-store.ts')
     const answers = createRedisAnswerStore({ url: settings.redisUrl, logger })
     await answers.start()
     undo.push((deadlineMs) => answers.stop(deadlineMs))

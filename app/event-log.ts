@@ -1,6 +1,8 @@
-/** Which event log this installation has: the embedded one in its data folder, or a topic of Kafka. */
+/**
+ * Which event log this installation has: the embedded one in its data folder, or a topic of Kafka. Kafka's client
+ * is loaded where it is used only: it costs every process, and every thread of one, half a CPU second at start.
+ */
 import { join } from 'node:path'
-import { createKafkaEventLog } from '../adapters/event-log/kafka-event-log.ts'
 import { createLmdbEventLog } from '../adapters/event-log/lmdb-event-log.ts'
 import type { Clock, EventLog, IdSource, Logger } from '../kernel/ports.ts'
 import { readKafkaConnection } from './kafka-settings.ts'
@@ -16,6 +18,7 @@ export async function openEventLog(
 ): Promise<EventLog> {
   const retentionMs = settings.logRetentionHours * 3_600_000
   if (settings.kafkaBrokers !== '') {
+    const { createKafkaEventLog } = await import('../adapters/event-log/kafka-event-log.ts')
     return await createKafkaEventLog({
       connection: readKafkaConnection(settings, ports.clock),
       topic: settings.kafkaTopic,

@@ -1,9 +1,10 @@
-/** MQTT from the settings: the broker of `potok up`, or the subscription of `potok mqtt`; one of them a process. */
+/**
+ * MQTT from the settings: the broker of `potok up`, or the subscription of `potok mqtt`; one of them a process,
+ * which loads the package for that one.
+ */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
-import { createEmbeddedBroker } from '../adapters/mqtt/embedded-broker.ts'
-import { createMqttSubscription } from '../adapters/mqtt/mqtt-subscription.ts'
 import { parseUsers, type Users } from '../adapters/mqtt/users.ts'
 import type { Intake } from '../ingest/gateway/intake.ts'
 import { createMqttIntake } from '../ingest/mqtt/mqtt-intake.ts'
@@ -26,7 +27,8 @@ export type MqttPorts = {
   readonly watch: LogWatch
 }
 
-export function createBroker(ports: MqttPorts): Mqtt {
+export async function createBroker(ports: MqttPorts): Promise<Mqtt> {
+  const { createEmbeddedBroker } = await import('../adapters/mqtt/embedded-broker.ts')
   const { settings, logger } = ports.installation
   const { mqttTlsCertFile, mqttTlsKeyFile } = settings
   const broker = createEmbeddedBroker({
@@ -45,7 +47,8 @@ export function createBroker(ports: MqttPorts): Mqtt {
   return { service: overWatch(broker, ports), url: () => broker.url() }
 }
 
-export function createSubscription(ports: MqttPorts): Mqtt {
+export async function createSubscription(ports: MqttPorts): Promise<Mqtt> {
+  const { createMqttSubscription } = await import('../adapters/mqtt/mqtt-subscription.ts')
   const { settings, clock, logger } = ports.installation
   const { mqttUrl, mqttUsername, mqttPassword, mqttCaFile, mqttClientId } = settings
   const subscription = createMqttSubscription({

@@ -9,7 +9,8 @@
  */
 import { type API, Connection, metadataV12 } from '@platformatic/kafka'
 import { describeError, PotokError } from '../../kernel/errors.ts'
-import { connectionOptions, type KafkaAddress, type KafkaConnection } from './kafka-connection.ts'
+import type { KafkaAddress, KafkaConnection } from './kafka-connection.ts'
+import { connectionOptions } from './kafka-connection-options.ts'
 import { answerIn, brokerError, isRefusal, kafkaFailure, refusal } from './kafka-failure.ts'
 
 export type KafkaPartition = {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { connectionOptions, type KafkaConnection, parseBrokers } from './kafka-connection.ts'
+import { type KafkaConnection, parseBrokers } from './kafka-connection.ts'
+import { connectionOptions } from './kafka-connection-options.ts'
 
 const base: KafkaConnection = {
   brokers: [{ host: 'kafka', port: 9092 }],
