@@ -6,14 +6,13 @@
  *
  * Prints records/s, CPU seconds per million and peak memory. docs/adr/0018-kafka-client.md quotes it.
  */
-import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { Consumer, FetchIsolationLevels, MessagesStreamModes } from '@platformatic/kafka'
-import { createKafkaEventLog } from '../adapters/event-log/kafka-event-log.ts'
 import type { EventLog } from '../kernel/ports.ts'
-import { cameraRecord, foreignClient, kafkaConnection, silent } from '../testkit/kafka-log.ts'
+import { cameraRecord, foreignClient, openKafkaLog } from '../testkit/kafka-log.ts'
 import { startKafka } from '../testkit/servers/kafka.ts'
+import { benchEvent, runInProcess } from './lib-kafka-clients.ts'
 import { machine, usageOf } from './lib-machine.ts'
 
 const { values } = parseArgs({
@@ -34,30 +33,14 @@ const fetchBytesMax = 4 * 1_024 * 1_024
 type Client = () => Promise<{ records: number; bytes: number }>
 
 function openLog(brokers: string, topic: string): Promise<EventLog> {
-  return createKafkaEventLog({
-    connection: kafkaConnection(brokers),
-    topic,
-    partitionCount,
-    retentionMs: 3_600_000,
-    replication: 0,
-    logger: silent,
-  })
+  return openKafkaLog(brokers, topic, { partitionCount })
 }
 
 async function fill(brokers: string, topic: string): Promise<void> {
   const log = await openLog(brokers, topic)
   for (let next = 0; next < count; next += perAppend) {
     const records = Array.from({ length: Math.min(perAppend, count - next) }, (_, j) => {
-      const i = next + j
-      const camera = `KV${10_000 + ((i * 7_919) % 1_000)}`
-      const value = JSON.stringify({
-        kvfv_id: camera,
-        timestamp: new Date(1_743_848_100_000 + i * 11).toISOString(),
-        vehicle_speed: ((i * 2_654_435_761) % 150_000) / 1_000,
-        plate_number: `А${((i * 48_271) % 1_000_003).toString(36)}БВ68`,
-        event_id: `0197e6b0-7c1f-7d3a-${(i * 40_503) % 9_973}-${i.toString(16).padStart(12, '0')}`,
-        lane: i % 4,
-      })
+      const { camera, value } = benchEvent(next + j)
       return cameraRecord(camera, value, partitionCount)
     })
     await log.append(records)
@@ -203,20 +186,6 @@ async function runOne(name: string): Promise<never> {
   process.exit(0)
 }
 
-async function runInProcess(name: string, topic: string, brokers: string): Promise<Result> {
-  const args = ['--one', name, '--topic', topic, '--brokers', brokers, '--count', String(count)]
-  const child = spawn(process.execPath, [import.meta.filename, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let text = ''
-  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
-  const code = await new Promise<number | null>((resolve) => {
-    child.on('exit', resolve)
-  })
-  if (code !== 0) throw new Error(`${name} ended with ${code}`)
-  return JSON.parse(text) as Result
-}
-
 async function compare(): Promise<void> {
   const kafka = await startKafka()
   try {
@@ -226,7 +195,12 @@ async function compare(): Promise<void> {
     const sums = new Set<number>()
     for (let round = 0; round < Number(values.rounds); round++) {
       for (const name of Object.keys(clients)) {
-        const one = await runInProcess(name, 'bench', kafka.brokers)
+        const one = await runInProcess<Result>(import.meta.filename, {
+          name,
+          topic: 'bench',
+          brokers: kafka.brokers,
+          count,
+        })
         sums.add(one.bytes)
         const rate = Math.round(count / one.seconds).toString()
         const cpu = ((one.cpuSeconds / count) * 1e6).toFixed(2)

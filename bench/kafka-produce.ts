@@ -6,15 +6,15 @@
  *
  * Prints events/s, CPU seconds per million of the client and of the broker. docs/adr/0018-kafka-client.md quotes it.
  */
-import { spawn } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { ProduceAcks, Producer, stringSerializers } from '@platformatic/kafka'
 import kafkajs from 'kafkajs'
-import { createKafkaEventLog } from '../adapters/event-log/kafka-event-log.ts'
 import { logPartitionOf } from '../kernel/partitioner.ts'
 import type { LogRecord } from '../kernel/ports.ts'
-import { kafkaConnection, silent } from '../testkit/kafka-log.ts'
+import { openKafkaLog } from '../testkit/kafka-log.ts'
 import { startKafka } from '../testkit/servers/kafka.ts'
+import { type BenchEvent, benchEvent, runInProcess } from './lib-kafka-clients.ts'
+import { createTopic } from './lib-kafka-sinks.ts'
 import { machine, usageOf } from './lib-machine.ts'
 
 const { values } = parseArgs({
@@ -32,36 +32,11 @@ const partitionCount = 8
 const perRequest = 5_000
 const requestsAtOnce = 8
 
-type Event = { readonly camera: string; readonly value: string }
-type Send = (events: readonly Event[]) => Promise<void>
+type Send = (events: readonly BenchEvent[]) => Promise<void>
 type Client = { readonly send: Send; readonly close: () => Promise<void>; readonly atOnce: number }
 
-/** Of about 180 bytes, plates all distinct, cameras a thousand. */
-function makeEvents(howMany: number): Event[] {
-  return Array.from({ length: howMany }, (_, i) => {
-    const camera = `KV${10_000 + ((i * 7_919) % 1_000)}`
-    const at = new Date(1_743_848_100_000 + i * 11).toISOString()
-    const value = JSON.stringify({
-      kvfv_id: camera,
-      timestamp: at,
-      vehicle_speed: ((i * 2_654_435_761) % 150_000) / 1_000,
-      plate_number: `А${((i * 48_271) % 1_000_003).toString(36)}БВ68`,
-      event_id: `0197e6b0-7c1f-7d3a-${(i * 40_503) % 9_973}-${i.toString(16).padStart(12, '0')}`,
-      lane: i % 4,
-    })
-    return { camera, value }
-  })
-}
-
 async function openPotok(): Promise<Client> {
-  const log = await createKafkaEventLog({
-    connection: kafkaConnection(values.brokers),
-    topic: values.topic,
-    partitionCount,
-    retentionMs: 3_600_000,
-    replication: 0,
-    logger: silent,
-  })
+  const log = await openKafkaLog(values.brokers, values.topic, { partitionCount })
   return {
     atOnce: requestsAtOnce,
     send: async (events) => {
@@ -140,7 +115,7 @@ const clients: Readonly<Record<string, () => Promise<Client>>> = {
 /** In a process of its own: prints one line of JSON. */
 async function runOne(name: string): Promise<void> {
   const client = await (clients[name] as () => Promise<Client>)()
-  const events = makeEvents(count)
+  const events = Array.from({ length: count }, (_, i) => benchEvent(i))
   const requestEvents = client.atOnce === 1 ? perRequest * requestsAtOnce : perRequest
   await client.send(events.slice(0, 1_000))
   const began = performance.now()
@@ -161,20 +136,6 @@ async function runOne(name: string): Promise<void> {
   process.exit(0)
 }
 
-async function runInProcess(name: string, topic: string, brokers: string): Promise<string> {
-  const args = ['--one', name, '--topic', topic, '--brokers', brokers, '--count', String(count)]
-  const child = spawn(process.execPath, [import.meta.filename, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let text = ''
-  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
-  const code = await new Promise<number | null>((resolve) => {
-    child.on('exit', resolve)
-  })
-  if (code !== 0) throw new Error(`${name} ended with ${code}`)
-  return text
-}
-
 async function compare(): Promise<void> {
   const kafka = await startKafka()
   console.log(`${machine()}; ${count} events of about 180 bytes, ${partitionCount} partitions`)
@@ -183,22 +144,13 @@ async function compare(): Promise<void> {
     for (let round = 0; round < Number(values.rounds); round++) {
       for (const [i, name] of Object.keys(clients).entries()) {
         const topic = `bench-${round}-${i}`
-        await kafka.tool('org.apache.kafka.tools.TopicCommand', [
-          '--bootstrap-server',
-          kafka.brokers,
-          '--create',
-          '--topic',
-          topic,
-          '--partitions',
-          String(partitionCount),
-          '--config',
-          'max.message.bytes=10000000',
-        ])
+        await createTopic(kafka, topic, partitionCount, ['max.message.bytes=10000000'])
         const before = usageOf(kafka.pid()).cpuSeconds
-        const one = JSON.parse(await runInProcess(name, topic, kafka.brokers)) as {
-          seconds: number
-          cpuSeconds: number
-        }
+        const { brokers } = kafka
+        const one = await runInProcess<{ seconds: number; cpuSeconds: number }>(
+          import.meta.filename,
+          { name, topic, brokers, count },
+        )
         const broker = usageOf(kafka.pid()).cpuSeconds - before
         const perMillion = (seconds: number): string => ((seconds / count) * 1e6).toFixed(2)
         console.log(

@@ -117,7 +117,7 @@ async function startPeer(
   }
 }
 
-async function createTopic(
+export async function createTopic(
   kafka: Kafka,
   topic: string,
   partitions: number,

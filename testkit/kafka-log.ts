@@ -4,8 +4,12 @@ import { promisify } from 'node:util'
 import { zstdDecompress } from 'node:zlib'
 import kafkajs from 'kafkajs'
 import { type KafkaConnection, parseBrokers } from '../adapters/event-log/kafka-connection.ts'
+import {
+  createKafkaEventLog,
+  type KafkaEventLogOptions,
+} from '../adapters/event-log/kafka-event-log.ts'
 import { logPartitionOf } from '../kernel/partitioner.ts'
-import type { Logger, LogRecord } from '../kernel/ports.ts'
+import type { EventLog, Logger, LogRecord } from '../kernel/ports.ts'
 
 const { CompressionCodecs, CompressionTypes, Kafka: KafkaJs, logLevel } = kafkajs
 const decompressZstd = promisify(zstdDecompress)
@@ -41,6 +45,38 @@ export const silent: Logger = {
   info: () => undefined,
   warn: () => undefined,
   error: () => undefined,
+}
+
+/** Three partitions, an hour of retention, where `more` says nothing else. */
+export function openKafkaLog(
+  brokers: string,
+  topic: string,
+  more: Partial<KafkaEventLogOptions> = {},
+): Promise<EventLog> {
+  return createKafkaEventLog({
+    connection: kafkaConnection(brokers),
+    topic,
+    partitionCount: 3,
+    retentionMs: 3_600_000,
+    replication: 0,
+    logger: silent,
+    ...more,
+  })
+}
+
+/** Closes it whatever becomes of its use. */
+export async function withKafkaLog(
+  brokers: string,
+  topic: string,
+  use: (log: EventLog) => Promise<void>,
+  more: Partial<KafkaEventLogOptions> = {},
+): Promise<void> {
+  const log = await openKafkaLog(brokers, topic, more)
+  try {
+    await use(log)
+  } finally {
+    await log.close()
+  }
 }
 
 /** A record of a camera, in the camera's partition. */

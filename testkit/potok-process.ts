@@ -144,6 +144,35 @@ export async function postEvents(url: string, events: readonly unknown[]): Promi
   })
 }
 
+/** Events of twenty cameras, one a second from 2025-04-05T10:00Z on, each with an id of its own. */
+export function eventsNamed(name: string, count: number) {
+  return Array.from({ length: count }, (_, i) => ({
+    kvfv_id: `KV${i % 20}`,
+    timestamp: new Date(Date.UTC(2025, 3, 5, 10) + i * 1_000).toISOString(),
+    vehicle_speed: 20 + (i % 90),
+    event_id: `${name}${i}`,
+  }))
+}
+
+export async function readiness(url: string): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${url}/readyz`)
+  return { status: response.status, text: await response.text() }
+}
+
+/** What `potok status` says, and its exit code. */
+export async function potokStatus(args: readonly string[]) {
+  const { code, stdout, stderr } = await runPotok(['status', ...args, '--json'])
+  if (stdout === '') throw new Error(`status ended with ${code}: ${stderr}`)
+  return { code, ...(JSON.parse(stdout) as StatusAnswer) }
+}
+
+type StatusAnswer = {
+  problems: { part: string; reason: string }[]
+  tables: Record<string, { rows: number }>
+  lag: Record<string, number | null>
+  sinks: Record<string, { halted: string | null }>
+}
+
 /** Waits until the look gives something other than null; the error names what was waited for. */
 export async function eventually<T>(
   what: string,

@@ -1,9 +1,7 @@
 /** Redis for the stack suite and for `npm run stack`: Debian's, as a cache alone, with nothing kept on disk. */
-import { connect } from 'node:net'
+import { portAnswers } from './port-answers.ts'
 import { freePort, type ServerPlan, type ServerProcess, startServer } from './server-process.ts'
 import { findSystemProgram } from './system-program.ts'
-
-const answerMsMax = 2_000
 
 export type Redis = {
   readonly url: string
@@ -57,15 +55,6 @@ export async function planRedis(
 
 /** A Redis that wants a password answers, too. */
 export async function redisAnswers(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port })
-    const end = (answered: boolean): void => {
-      resolve(answered)
-      socket.destroy()
-    }
-    socket.setTimeout(answerMsMax, () => end(false))
-    socket.once('error', () => end(false))
-    socket.once('connect', () => socket.write('PING\r\n'))
-    socket.once('data', (chunk: Buffer) => end(/^(\+PONG|-NOAUTH)/.test(chunk.toString())))
-  })
+  const isAnswer = (answer: Buffer): boolean => /^(\+PONG|-NOAUTH)/.test(answer.toString())
+  return await portAnswers(port, 'PING\r\n', isAnswer)
 }

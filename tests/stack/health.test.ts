@@ -5,9 +5,11 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import {
+  eventsNamed,
   eventually,
   postEvents,
-  runPotok,
+  potokStatus,
+  readiness,
   startRole,
   temporaryFolder,
 } from '../../testkit/potok-process.ts'
@@ -30,25 +32,12 @@ afterAll(async () => {
   folder.remove()
 })
 
-async function readiness(url: string): Promise<{ status: number; text: string }> {
-  const response = await fetch(`${url}/readyz`)
-  return { status: response.status, text: await response.text() }
-}
-
 /** Value of a sample, by its whole name with labels. */
 async function metric(url: string, sample: string): Promise<number | null> {
   const text = await (await fetch(`${url}/metrics`)).text()
   const line = text.split('\n').find((one) => one.startsWith(`${sample} `))
   return line === undefined ? null : Number(line.slice(sample.length + 1))
 }
-
-const events = (name: string, count: number) =>
-  Array.from({ length: count }, (_, i) => ({
-    kvfv_id: `KV${i % 20}`,
-    timestamp: new Date(Date.UTC(2025, 3, 5, 10) + i * 1_000).toISOString(),
-    vehicle_speed: 20 + (i % 90),
-    event_id: `${name}${i}`,
-  }))
 
 it('an object store that was killed makes the sinks red with the reason, not the gateway, and green again when it is back', async () => {
   const data = join(folder.path, 'data')
@@ -57,18 +46,7 @@ it('an object store that was killed makes the sinks red with the reason, not the
   const writer = await startRole('writer', data, args)
   const rollups = await startRole('rollups', data, args)
   const sinks = { writer, rollups }
-  const status = async () => {
-    const { code, stdout, stderr } = await runPotok(['status', '--data', data, ...args, '--json'])
-    if (stdout === '') throw new Error(`status ended with ${code}: ${stderr}`)
-    return {
-      code,
-      ...(JSON.parse(stdout) as {
-        problems: { part: string; reason: string }[]
-        tables: Record<string, { rows: number }>
-        lag: Record<string, number | null>
-      }),
-    }
-  }
+  const status = () => potokStatus(['--data', data, ...args])
   const allWell = (rows: number) =>
     eventually(
       `all well with ${rows} rows`,
@@ -82,12 +60,12 @@ it('an object store that was killed makes the sinks red with the reason, not the
       },
       patienceMs,
     )
-  expect((await postEvents(gateway.url, events('a', 200))).status).toBe(202)
+  expect((await postEvents(gateway.url, eventsNamed('a', 200))).status).toBe(202)
   await allWell(200)
 
   await minio.kill()
   // The log is here: what is acknowledged while the store is away is kept.
-  expect((await postEvents(gateway.url, events('b', 100))).status).toBe(202)
+  expect((await postEvents(gateway.url, eventsNamed('b', 100))).status).toBe(202)
   for (const [name, { url }] of Object.entries(sinks)) {
     const { text } = await eventually(
       `${name} red`,
@@ -128,7 +106,7 @@ it('an object store that was killed makes the sinks red with the reason, not the
 
   // Nobody runs, and something waits: status says so by itself.
   const alone = await startRole('gateway', data, args)
-  expect((await postEvents(alone.url, events('c', 50))).status).toBe(202)
+  expect((await postEvents(alone.url, eventsNamed('c', 50))).status).toBe(202)
   await alone.kill('SIGTERM')
   const behind = await eventually(
     'a status that says behind',

@@ -1,15 +1,13 @@
 /** Appending to a Kafka of three nodes that lose a leader, and then more than they can do without. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createKafkaEventLog } from '../../adapters/event-log/kafka-event-log.ts'
 import { isPotokError } from '../../kernel/errors.ts'
 import type { EventLog } from '../../kernel/ports.ts'
 import {
   cameraRecord,
   foreignClient,
-  kafkaConnection,
   newTopic,
+  openKafkaLog,
   readTopic,
-  silent,
 } from '../../testkit/kafka-log.ts'
 import { type Kafka, startKafka } from '../../testkit/servers/kafka.ts'
 
@@ -19,15 +17,7 @@ const topic = newTopic()
 
 beforeAll(async () => {
   kafka = await startKafka({ nodes: 3 })
-  log = await createKafkaEventLog({
-    connection: kafkaConnection(kafka.brokers),
-    topic,
-    partitionCount: 6,
-    retentionMs: 3_600_000,
-    replication: 0,
-    logger: silent,
-    deliveryTimeoutMs: 4_000,
-  })
+  log = await openKafkaLog(kafka.brokers, topic, { partitionCount: 6, deliveryTimeoutMs: 4_000 })
 })
 afterAll(async () => {
   await log?.close()

@@ -3,10 +3,9 @@
  * what was acknowledged is read once, in order.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createKafkaEventLog } from '../../adapters/event-log/kafka-event-log.ts'
 import { isPotokError } from '../../kernel/errors.ts'
 import { blockOffset } from '../../kernel/record-block.ts'
-import { cameraRecord, kafkaConnection, newTopic, silent } from '../../testkit/kafka-log.ts'
+import { cameraRecord, newTopic, openKafkaLog } from '../../testkit/kafka-log.ts'
 import { textsOf } from '../../testkit/records.ts'
 import { type Kafka, startKafka } from '../../testkit/servers/kafka.ts'
 
@@ -20,13 +19,8 @@ beforeAll(async () => {
 afterAll(() => kafka?.stop())
 
 it('goes on from new leaders and a new coordinator as brokers are killed and come back', async () => {
-  const log = await createKafkaEventLog({
-    connection: kafkaConnection(kafka.brokers),
-    topic: newTopic(),
+  const log = await openKafkaLog(kafka.brokers, newTopic(), {
     partitionCount: 6,
-    retentionMs: 3_600_000,
-    replication: 0,
-    logger: silent,
     deliveryTimeoutMs: 60_000,
     openTimeoutMs: 60_000,
     sessionTimeoutMs: 10_000,

@@ -5,7 +5,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createKafkaEventLog } from '../../adapters/event-log/kafka-event-log.ts'
 import { isPotokError, PotokError } from '../../kernel/errors.ts'
 import { logPartitionOf } from '../../kernel/partitioner.ts'
 import type { EventLog, Logger } from '../../kernel/ports.ts'
@@ -14,8 +13,10 @@ import {
   foreignClient,
   kafkaConnection,
   newTopic,
+  openKafkaLog,
   readTopic,
   silent,
+  withKafkaLog,
 } from '../../testkit/kafka-log.ts'
 import { type Kafka, startKafka } from '../../testkit/servers/kafka.ts'
 import { freePort } from '../../testkit/servers/server-process.ts'
@@ -37,31 +38,18 @@ afterAll(async () => {
   proxy?.stop()
 })
 
-type OpenOptions = Partial<Parameters<typeof createKafkaEventLog>[0]>
+type OpenOptions = Parameters<typeof openKafkaLog>[2]
 
 function open(topic: string, more: OpenOptions = {}): Promise<EventLog> {
-  return createKafkaEventLog({
-    connection: kafkaConnection(kafka.brokers),
-    topic,
-    partitionCount: 3,
-    retentionMs: 7 * 24 * hourMs,
-    replication: 0,
-    logger: silent,
-    ...more,
-  })
+  return openKafkaLog(kafka.brokers, topic, { retentionMs: 7 * 24 * hourMs, ...more })
 }
 
-async function withLog(
+function withLog(
   topic: string,
   use: (log: EventLog) => Promise<void>,
   more: OpenOptions = {},
 ): Promise<void> {
-  const log = await open(topic, more)
-  try {
-    await use(log)
-  } finally {
-    await log.close()
-  }
+  return withKafkaLog(kafka.brokers, topic, use, { retentionMs: 7 * 24 * hourMs, ...more })
 }
 
 describe('the topic', () => {

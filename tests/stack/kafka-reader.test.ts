@@ -6,15 +6,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createKafkaEventLog } from '../../adapters/event-log/kafka-event-log.ts'
 import type { EventLog, LogReader } from '../../kernel/ports.ts'
 import { blockOffset, type RecordBlock } from '../../kernel/record-block.ts'
 import {
   cameraRecord,
   foreignClient,
-  kafkaConnection,
   newTopic,
-  silent,
+  openKafkaLog,
+  withKafkaLog,
 } from '../../testkit/kafka-log.ts'
 import { textsOf } from '../../testkit/records.ts'
 import { type Kafka, startKafka } from '../../testkit/servers/kafka.ts'
@@ -30,31 +29,14 @@ beforeAll(async () => {
 })
 afterAll(() => kafka?.stop())
 
-type OpenOptions = Partial<Parameters<typeof createKafkaEventLog>[0]>
+type OpenOptions = Parameters<typeof openKafkaLog>[2]
 
-function open(topic: string, more: OpenOptions = {}): Promise<EventLog> {
-  return createKafkaEventLog({
-    connection: kafkaConnection(kafka.brokers),
-    topic,
-    partitionCount: 3,
-    retentionMs: 3_600_000,
-    replication: 0,
-    logger: silent,
-    ...more,
-  })
-}
-
-async function withLog(
+function withLog(
   topic: string,
   use: (log: EventLog) => Promise<void>,
   more: OpenOptions = {},
 ): Promise<void> {
-  const log = await open(topic, more)
-  try {
-    await use(log)
-  } finally {
-    await log.close()
-  }
+  return withKafkaLog(kafka.brokers, topic, use, more)
 }
 
 async function openAtStart(log: EventLog, group = 'test'): Promise<LogReader> {

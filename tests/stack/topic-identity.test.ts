@@ -9,8 +9,11 @@ import { join } from 'node:path'
 import { Kafka as KafkaJs, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import {
+  eventsNamed,
   eventually,
   postEvents,
+  potokStatus,
+  readiness,
   runPotok,
   startRole,
   temporaryFolder,
@@ -40,24 +43,11 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true })
 })
 
-const events = (name: string, count: number) =>
-  Array.from({ length: count }, (_, i) => ({
-    kvfv_id: `KV${i % 20}`,
-    timestamp: new Date(Date.UTC(2025, 3, 5, 10) + i * 1_000).toISOString(),
-    vehicle_speed: 20 + (i % 90),
-    event_id: `${name}${i}`,
-  }))
-
-async function readiness({ url }: Role): Promise<{ status: number; text: string }> {
-  const response = await fetch(`${url}/readyz`)
-  return { status: response.status, text: await response.text() }
-}
-
 function redWith(name: string, role: Role, words: string) {
   return eventually(
     `${name} red with ${words}`,
     async () => {
-      const { status, text } = await readiness(role)
+      const { status, text } = await readiness(role.url)
       return status === 503 && text.includes(words) ? text : null
     },
     patienceMs,
@@ -74,19 +64,7 @@ async function expectHalted(sinks: Record<string, Role>, haltCase: string, words
 
 it('sinks on Kafka halt for what happened to their topic, say so, and go on where somebody says', async () => {
   const data = join(folder.path, 'data')
-  const status = async () => {
-    const { code, stdout, stderr } = await runPotok(['status', '--data', data, '--json'])
-    if (stdout === '') throw new Error(`status ended with ${code}: ${stderr}`)
-    return {
-      code,
-      ...(JSON.parse(stdout) as {
-        problems: { part: string; reason: string }[]
-        tables: Record<string, { rows: number }>
-        lag: Record<string, number | null>
-        sinks: Record<string, { halted: string | null }>
-      }),
-    }
-  }
+  const status = () => potokStatus(['--data', data])
   const reset = async (to: string) => {
     const { code, stdout, stderr } = await runPotok([
       'ingest',
@@ -116,7 +94,7 @@ it('sinks on Kafka halt for what happened to their topic, say so, and go on wher
       `${rows} rows and all well`,
       async () => {
         for (const role of Object.values(sinks())) {
-          if ((await readiness(role)).status !== 200) return null
+          if ((await readiness(role.url)).status !== 200) return null
         }
         const { code, tables, lag } = await status()
         return code === 0 && tables['events']?.rows === rows && lag['rollup_5m'] === 0 ? true : null
@@ -124,7 +102,7 @@ it('sinks on Kafka halt for what happened to their topic, say so, and go on wher
       patienceMs,
     )
   const send = async (name: string, count: number) =>
-    expect((await postEvents(roles.gateway.url, events(name, count))).status).toBe(202)
+    expect((await postEvents(roles.gateway.url, eventsNamed(name, count))).status).toBe(202)
   const topicTool = (...args: string[]) =>
     kafka.tool('org.apache.kafka.tools.TopicCommand', [
       '--bootstrap-server',
@@ -147,7 +125,10 @@ it('sinks on Kafka halt for what happened to their topic, say so, and go on wher
   const transaction = await foreign.transaction()
   await transaction.send({
     topic,
-    messages: [0, 1].map((partition) => ({ partition, value: JSON.stringify(events('x', 1)[0]) })),
+    messages: [0, 1].map((partition) => ({
+      partition,
+      value: JSON.stringify(eventsNamed('x', 1)[0]),
+    })),
   })
   await send('b', 40)
   for (const [name, role] of Object.entries(sinks())) {
@@ -215,7 +196,7 @@ it('sinks on Kafka halt for what happened to their topic, say so, and go on wher
   await eventually(
     'the gateway appends to the new topic',
     async () =>
-      (await postEvents(roles.gateway.url, events('e', 30))).status === 202 ? true : null,
+      (await postEvents(roles.gateway.url, eventsNamed('e', 30))).status === 202 ? true : null,
     patienceMs,
   )
   await rowsAre(290)
