@@ -185,12 +185,15 @@ describe('an append', () => {
         await producer.connect()
         await producer.send({ topic, messages: cameras.map((key) => ({ key, value: 'kafkajs' })) })
         await producer.disconnect()
-        const printed = await kafka.tool(join(import.meta.dirname, 'java', 'KeyedProducer.java'), [
-          kafka.brokers,
-          topic,
-          'zstd',
-          ...cameras.map((camera) => Buffer.from(camera).toString('base64')),
-        ])
+        const printed = await kafka.tool(
+          join(import.meta.dirname, 'java-kafka', 'KeyedProducer.java'),
+          [
+            kafka.brokers,
+            topic,
+            'zstd',
+            ...cameras.map((camera) => Buffer.from(camera).toString('base64')),
+          ],
+        )
         expect(printed.trim().split('\n').map(Number)).toEqual(
           cameras.map((camera) => logPartitionOf(Buffer.from(camera), 7)),
         )

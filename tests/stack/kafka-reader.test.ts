@@ -19,7 +19,7 @@ import { textsOf } from '../../testkit/records.ts'
 import { type Kafka, startKafka } from '../../testkit/servers/kafka.ts'
 
 const never = new AbortController().signal
-const mixedTransactions = join(import.meta.dirname, 'java', 'MixedTransactions.java')
+const mixedTransactions = join(import.meta.dirname, 'java-kafka', 'MixedTransactions.java')
 const producerPerformance = 'org.apache.kafka.tools.ProducerPerformance'
 
 let kafka: Kafka
